@@ -1,0 +1,1 @@
+"""The commands of `mosalamaagent`: tables for people, `--json` for programs."""

@@ -1,0 +1,1 @@
+"""What the daemon says: structured lines, bounded on disk, without secrets."""

@@ -1,4 +1,4 @@
-"""What rooms tell each other about: frozen facts that no room owns, so that siblings never import each other."""
+"""What rooms tell each other: frozen facts that no room owns, so that siblings never import each other."""
 
 from dataclasses import dataclass, field
 

@@ -31,11 +31,12 @@ def parse_document(text: str, file: str) -> Document:
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ConfigFileError(file, event.start_mark.line + 1, "aliases (*name) are not allowed here")
+                line = event.start_mark.line + 1 if event.start_mark else None
+                raise ConfigFileError(file, line, "aliases (*name) are not allowed here")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line = None if mark is None else mark.line + 1
+        line = mark.line + 1 if mark is not None else None
         raise ConfigFileError(file, line, f"not valid YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise ConfigFileError(file, None, f"not valid YAML: {error}") from error

@@ -1,0 +1,51 @@
+"""Asks the running daemon over its control socket: HTTP on a unix socket, with the standard library alone."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+SOCKET_NAME = "control.sock"
+TIMEOUT_S = 10.0
+ANSWER_MAX_BYTES = 64 << 20
+
+
+class NoDaemonError(Exception):
+    """Nothing answers on the control socket."""
+
+
+class DaemonRefusedError(Exception):
+    """The daemon answered, and said no."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def fetch(run_dir: Path, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
+    """The JSON answer of `GET path`; NoDaemonError says what to do when nobody answers."""
+    file = run_dir / SOCKET_NAME
+    connection = _UnixConnection(file, timeout_s)
+    try:
+        connection.request("GET", path, headers={"Accept": "application/json"})
+        response = connection.getresponse()
+        body = response.read(ANSWER_MAX_BYTES)
+    except PermissionError as error:
+        raise NoDaemonError(f"{file}: permission denied; run this as the daemon's user or as root") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NoDaemonError(
+            f"{file}: no daemon answers ({error}); is it running? see: systemctl status mosalamaagent"
+        ) from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise DaemonRefusedError(f"{path}: {response.status} {body[:500].decode(errors='replace')}")
+    return json.loads(body)

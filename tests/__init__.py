@@ -1,0 +1,1 @@
+"""Tests mirror the rooms; `bed` builds real surroundings, `fakes` are stand-ins with the real interface."""

@@ -1,0 +1,75 @@
+"""An image registry on loopback: Debian's docker-registry with its own storage, which goes when it stops."""
+
+import shutil
+from pathlib import Path
+from typing import Self
+
+from tests.bed import packages
+from tests.bed.docker_engine import DockerEngine
+from tests.bed.places import short_folder
+from tests.bed.ports import free_port
+from tests.bed.processes import Program
+
+CONFIG = """\
+version: 0.1
+log: {{level: warn}}
+storage:
+  filesystem: {{rootdirectory: {storage}}}
+  delete: {{enabled: true}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+class Registry:
+    """A running registry. `address` is host:port, the first part of an image's name."""
+
+    def __init__(self, *, port: int | None = None) -> None:
+        """Started and answering; BedError when it cannot be."""
+        program = packages.find("docker-registry") or packages.unpacked(
+            "docker-registry", "usr/bin/docker-registry"
+        )
+        self.port = port or free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.folder = short_folder()
+        config = self.folder / "config.yml"
+        config.write_text(CONFIG.format(storage=self.folder / "storage", port=self.port))
+        self.program = Program(
+            "registry",
+            [program, "serve", config],
+            cleanup=[["rm", "-rf", "--one-file-system", str(self.folder)]],
+        )
+        try:
+            self.program.wait_for_port(self.port)
+        except BaseException:
+            self.stop()
+            raise
+
+    def push(self, engine: DockerEngine, image: str, name: str, tag: str = "bed") -> str:
+        """Push a local image; its address by digest: 127.0.0.1:PORT/NAME@sha256:...
+
+        The engine keeps the image under that digest, so a container may be started from it at once.
+        """
+        repository = f"{self.address}/{name}"
+        with engine.client() as client:
+            client.api.tag(image, repository, tag)
+            for step in client.api.push(repository, tag, stream=True, decode=True):
+                if "error" in step:
+                    raise RuntimeError(f"push of {repository}:{tag}: {step['error']}")
+            digests = client.images.get(f"{repository}:{tag}").attrs["RepoDigests"]
+        return next(digest for digest in digests if digest.startswith(f"{repository}@"))
+
+    @property
+    def storage(self) -> Path:
+        """Its files; a fault test may damage them."""
+        return self.folder / "storage"
+
+    def stop(self) -> None:
+        """End it and remove its storage."""
+        self.program.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()

@@ -57,19 +57,21 @@ def have(wanted: Iterable[Package], cache: Path) -> list[Path]:
 
 
 def _fetch(absent: list[tuple[Package, Path]]) -> None:
-    why = "no repository is configured"
+    why = []
     for mirror in packages.repositories():
         say(f"fetching {len(absent)} packages of Debian {SUITE} (kept in the cache, not installed)")
         try:
             parts = [(package, path.with_suffix(".part"), path) for package, path in absent]
             packages.fetch([(f"{mirror}{package.file}", part, package.sha256) for package, part, _ in parts])
         except subprocess.CalledProcessError as error:
-            why = error.stderr.strip()[-800:]
+            why.append(error.stderr.strip()[-400:])
             continue
         for _, part, path in parts:
             part.rename(path)
         return
-    raise BedError(f"packages of Debian {SUITE}", why, NOTHING_FITS)
+    raise BedError(
+        f"packages of Debian {SUITE}", "\n".join(why) or "no repository is configured", NOTHING_FITS
+    )
 
 
 def resolve(names: Iterable[str]) -> list[Package]:
@@ -88,7 +90,7 @@ def _index() -> dict[str, Package]:
     """Every package of main, by name, from an index whose sum the signed InRelease names."""
     place = folder("cache", "sid")
     path = f"main/binary-{packages.architecture()}/Packages.xz"
-    why = "no repository is configured"
+    why = []
     for mirror in packages.repositories():
         base = f"{mirror}dists/{SUITE}/"
         try:
@@ -96,10 +98,12 @@ def _index() -> dict[str, Package]:
             sha256 = _named_sum(_verified(place / "InRelease"), path)
             packages.fetch([(f"{base}{path}", place / "Packages.xz", sha256)])
         except subprocess.CalledProcessError as error:
-            why = error.stderr.strip()[-800:]
+            why.append(error.stderr.strip()[-400:])
             continue
         return _parsed(place / "Packages.xz")
-    raise BedError(f"the package index of Debian {SUITE}", why, NOTHING_FITS)
+    raise BedError(
+        f"the package index of Debian {SUITE}", "\n".join(why) or "no repository is configured", NOTHING_FITS
+    )
 
 
 def _verified(path: Path) -> str:

@@ -10,11 +10,12 @@ import fcntl
 import ipaddress
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import docker
 from docker.errors import DockerException
@@ -34,75 +35,31 @@ NETWORK_POOL = "base=172.30.0.0/16,size=24"
 
 
 def answers(host: str) -> bool:
-    """Whether a Docker Engine answers there within five seconds."""
-    with (
-        contextlib.suppress(DockerException, OSError),
-        contextlib.closing(docker.DockerClient(base_url=host, timeout=ANSWER_S)) as client,
-    ):
-        return bool(client.ping())
+    """Whether a Docker Engine answers at unix://PATH within five seconds."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+        asked.settimeout(ANSWER_S)
+        asked.connect(host.removeprefix("unix://"))
+        asked.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+        return b" 200 " in asked.recv(64)
     return False
 
 
-@dataclass(frozen=True)
 class DockerEngine:
-    """An engine that answers. `host` is what DOCKER_HOST wants; `owned` is true when the bed started it."""
+    """An engine that answers; `host` is what DOCKER_HOST wants. A context manager: stops what it started."""
 
-    host: str
-    program: Program | None = None
+    def __init__(self, *, own: bool = False) -> None:
+        """DOCKER_HOST if it is set, else the default socket, else our own; `own`: our own in any case.
 
-    @classmethod
-    def open(cls) -> Self:
-        """DOCKER_HOST if it is set, else the default socket, else our own. BedError where none can be had."""
-        named = os.environ.get("DOCKER_HOST")
+        Our own needs root, and installs Debian's docker.io when dockerd is absent. BedError: none to be had.
+        """
+        self.program: Program | None = None
+        named = None if own else os.environ.get("DOCKER_HOST")
         if named:
-            return cls._named(named)
-        if answers(DEFAULT_SOCKET):
-            return cls(DEFAULT_SOCKET)
-        return cls.start()
-
-    @classmethod
-    def _named(cls, host: str) -> Self:
-        if not host.startswith("unix://"):
-            raise BedError(
-                f"DOCKER_HOST={host}",
-                "tests reach engines on 127.0.0.1, so the Docker Engine must be on this machine",
-                "set it to unix:///path/of/docker.sock, or unset it",
-            )
-        if not answers(host):
-            raise BedError(
-                f"DOCKER_HOST={host}",
-                "no Docker Engine answers there",
-                "start that engine, or unset DOCKER_HOST",
-            )
-        return cls(host)
-
-    @classmethod
-    def start(cls) -> Self:
-        """One of our own. Needs root; installs Debian's docker.io when dockerd is absent."""
-        _need_root()
-        dockerd = _installed()
-        if dockerd is None:  # installing it started the distribution's own service
-            return cls(DEFAULT_SOCKET)
-        short = short_folder()
-        data, held = _data_root(short)
-        bridge = _make_bridge()
-        say(f"starting a Docker Engine of its own: socket {short}/docker.sock, data {data}, bridge {bridge}")
-        program = Program(
-            "dockerd",
-            _command(dockerd, short, data, bridge),
-            cleanup=[["ip", "link", "del", bridge], ["rm", "-rf", "--one-file-system", str(short)]],
-            grace_s=STOP_S,
-            keep_open=[held],
-        )
-        os.close(held)
-        engine = cls(f"unix://{short}/docker.sock", program)
-        try:
-            program.wait_until(lambda: answers(engine.host), timeout_s=START_S, what="the Docker API")
-            engine.remove_containers()
-        except BaseException:
-            program.stop()
-            raise
-        return engine
+            self.host = _named(named)
+        elif not own and answers(DEFAULT_SOCKET):
+            self.host = DEFAULT_SOCKET
+        else:
+            self.host, self.program = _started(own=own)
 
     @property
     def owned(self) -> bool:
@@ -114,11 +71,9 @@ class DockerEngine:
         """Path of its unix socket."""
         return Path(self.host.removeprefix("unix://"))
 
-    @contextlib.contextmanager
-    def client(self) -> Iterator[docker.DockerClient]:
+    def client(self) -> AbstractContextManager[docker.DockerClient]:
         """A client of the SDK, closed afterwards."""
-        with contextlib.closing(docker.DockerClient(base_url=self.host, timeout=CALL_S)) as client:
-            yield client
+        return client(self.host)
 
     def environment(self) -> dict[str, str]:
         """This process's environment with DOCKER_HOST set to this engine, for programs that are started."""
@@ -127,22 +82,13 @@ class DockerEngine:
     def containers(self) -> list[str]:
         """Names of all containers, running or not."""
         with self.client() as client:
-            return [container.name or container.id for container in client.containers.list(all=True)]
-
-    def remove_containers(self) -> None:
-        """Every container and user-made network of an engine that is ours alone; refused on any other."""
-        if not self.owned:
-            raise BedError(self.host, "it is not the bed's own", "remove containers there by their names")
-        with self.client() as client:
-            for container in client.containers.list(all=True):
-                container.remove(force=True, v=True)
-            client.networks.prune()
+            return [str(container.name) for container in client.containers.list(all=True)]
 
     def stop(self) -> None:
         """End our own engine, its containers, its bridge; nothing for an engine that was there before."""
         if self.program is not None:
             with contextlib.suppress(DockerException, OSError):
-                self.remove_containers()
+                remove_everything(self.host)
             self.program.stop()
 
     def __enter__(self) -> Self:
@@ -150,6 +96,64 @@ class DockerEngine:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _named(host: str) -> str:
+    """DOCKER_HOST, when an engine of this machine answers there."""
+    if not host.startswith("unix://"):
+        raise BedError(
+            f"DOCKER_HOST={host}",
+            "tests reach engines on 127.0.0.1, so the Docker Engine must be on this machine",
+            "set it to unix:///path/of/docker.sock, or unset it",
+        )
+    if not answers(host):
+        raise BedError(
+            f"DOCKER_HOST={host}", "no Docker Engine answers there", "start that engine, or unset DOCKER_HOST"
+        )
+    return host
+
+
+def _started(*, own: bool) -> tuple[str, Program | None]:
+    """(host, program) of our own engine; without a program when installing it started the default one."""
+    _need_root()
+    dockerd = _installed()
+    if not own and answers(DEFAULT_SOCKET):
+        return DEFAULT_SOCKET, None
+    short = short_folder()
+    data, held = _data_root(short)
+    bridge = _make_bridge()
+    host = f"unix://{short}/docker.sock"
+    say(f"starting a Docker Engine of its own: {host}, data {data}, bridge {bridge}")
+    program = Program(
+        "dockerd",
+        _command(dockerd, short, data, bridge),
+        cleanup=[["ip", "link", "del", bridge], ["rm", "-rf", "--one-file-system", str(short)]],
+        grace_s=STOP_S,
+        keep_open=[held],
+    )
+    os.close(held)
+    try:
+        program.wait_until(lambda: answers(host), timeout_s=START_S, what="the Docker API")
+        remove_everything(host)
+    except BaseException:
+        program.stop()
+        raise
+    return host, program
+
+
+def remove_everything(host: str) -> None:
+    """Every container and unused network of an engine: only for one that is ours alone."""
+    with client(host) as engine:
+        for container in engine.containers.list(all=True):
+            container.remove(force=True, v=True)
+        engine.networks.prune()
+
+
+@contextlib.contextmanager
+def client(host: str) -> Iterator[docker.DockerClient]:
+    """A client of the SDK, closed afterwards."""
+    with contextlib.closing(docker.DockerClient(base_url=host, timeout=CALL_S)) as opened:
+        yield opened
 
 
 def _need_root() -> None:
@@ -162,15 +166,14 @@ def _need_root() -> None:
         )
 
 
-def _installed() -> str | None:
-    """Path of dockerd; None when installing it has started an engine at the default socket."""
+def _installed() -> str:
+    """Path of dockerd. Where installing it started the distribution's service, that is waited for."""
     present = packages.find("dockerd") is not None
     packages.ensure("iproute2", "ip")
     dockerd = packages.ensure("docker.io", "dockerd")
     if not present and Path("/run/systemd/system").exists():
         with contextlib.suppress(TimeoutError):
             wait_until(lambda: answers(DEFAULT_SOCKET), timeout_s=START_S, what="the new Docker service")
-            return None
     return dockerd
 
 
@@ -234,6 +237,6 @@ def _added(name: str) -> bool:
     return made.returncode == 0
 
 
-def _ip(words: Sequence[str]) -> list[dict]:
+def _ip(words: Sequence[str]) -> list[dict[str, Any]]:
     said = subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=10).stdout
     return json.loads(said) if said.strip() else []

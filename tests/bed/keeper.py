@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 TICK_S = 0.05
@@ -43,7 +44,7 @@ def main() -> int:
     return code
 
 
-def _run(spec: dict) -> int:
+def _run(spec: dict[str, Any]) -> int:
     with Path(spec["log"]).open("ab") as log:
         program = subprocess.Popen(
             spec["argv"],

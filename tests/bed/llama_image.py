@@ -15,9 +15,8 @@ from pathlib import Path
 
 from docker.errors import ImageNotFound
 
-from tests.bed import debian_sid, packages
+from tests.bed import debian_sid, docker_engine, packages
 from tests.bed.debian_sid import Package
-from tests.bed.docker_engine import DockerEngine
 from tests.bed.errors import BedError
 from tests.bed.places import CACHE, folder, locked, say
 
@@ -61,17 +60,17 @@ ACCOUNTS = {
 }
 
 
-def build(engine: DockerEngine) -> str:
-    """Name and tag of the image in this engine, built when absent: about 4 s with the packages cached."""
+def ensure_image(host: str) -> str:
+    """Name and tag of the image in the engine at `host`, built when absent: 4 s with the packages cached."""
     chosen, debs = _packages()
     reference = f"{NAME}:{_tag(chosen)}"
-    with engine.client() as client:
+    with docker_engine.client(host) as client:
         try:
             client.images.get(reference)
         except ImageNotFound:
             say(f"building the image {reference}")
             with locked("llama-root"):
-                _import(engine, _tar(debs), reference, chosen)
+                _import(host, _tar(debs), reference, chosen)
     return reference
 
 
@@ -170,13 +169,13 @@ def _remove(root: Path, pattern: str, unwanted: Callable[[str], bool]) -> None:
             path.unlink()
 
 
-def _import(engine: DockerEngine, tar: Path, reference: str, chosen: list[Package]) -> None:
+def _import(host: str, tar: Path, reference: str, chosen: list[Package]) -> None:
     version = next(package.version for package in chosen if package.name == "llama.cpp-tools")
     labels = [
         "LABEL org.opencontainers.image.title=llama.cpp",
         f"LABEL org.opencontainers.image.version={version}",
     ]
     repository, _, tag = reference.rpartition(":")
-    with engine.client() as client:
+    with docker_engine.client(host) as client:
         client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=CHANGES + labels)
     tar.unlink()

@@ -4,8 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Self
 
-from tests.bed import packages
-from tests.bed.docker_engine import DockerEngine
+from tests.bed import docker_engine, packages
 from tests.bed.places import short_folder
 from tests.bed.ports import free_port
 from tests.bed.processes import Program
@@ -44,18 +43,18 @@ class Registry:
             self.stop()
             raise
 
-    def push(self, engine: DockerEngine, image: str, name: str, tag: str = "bed") -> str:
-        """Push a local image; its address by digest: 127.0.0.1:PORT/NAME@sha256:...
+    def push(self, host: str, image: str, name: str, tag: str = "bed") -> str:
+        """Push an image of the engine at `host`; its address by digest: 127.0.0.1:PORT/NAME@sha256:...
 
         The engine keeps the image under that digest, so a container may be started from it at once.
         """
         repository = f"{self.address}/{name}"
-        with engine.client() as client:
+        with docker_engine.client(host) as client:
             client.api.tag(image, repository, tag)
             for step in client.api.push(repository, tag, stream=True, decode=True):
                 if "error" in step:
                     raise RuntimeError(f"push of {repository}:{tag}: {step['error']}")
-            digests = client.images.get(f"{repository}:{tag}").attrs["RepoDigests"]
+            digests: list[str] = client.images.get(f"{repository}:{tag}").attrs["RepoDigests"]
         return next(digest for digest in digests if digest.startswith(f"{repository}@"))
 
     @property

@@ -1,0 +1,97 @@
+"""What an actor may use of its surroundings. One for each incarnation; only for the actor's own thread, but for
+`effect`, `now` and `rng`, which its tasks may use too.
+"""
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .current import check_fence
+from .death import Death
+from .envelope import Posted
+from .errors import Fenced
+from .handle import Handle
+from .signals import Kind
+from .tasks import Task
+from .timers import Timer
+
+if TYPE_CHECKING:
+    from .cell import Watch
+    from .incarnation import Incarnation
+
+
+class Context:
+    """Path, time, timers, tasks, death watch and the fence of one incarnation."""
+
+    def __init__(self, incarnation: "Incarnation") -> None:
+        self._incarnation = incarnation
+        self.path = incarnation.cell.path
+        self.incarnation = incarnation.number
+        self.handle = Handle(incarnation.cell)
+        self.rng: random.Random = incarnation.runtime.rng(f"{self.path}#{self.incarnation}")
+        self._watches: dict[Handle, Watch] = {}
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._incarnation.runtime.now()
+
+    def after(self, delay_s: float, message: object) -> Timer:
+        """Post `message` to this actor's mailbox in `delay_s` seconds; a later incarnation does not get it."""
+        incarnation = self._incarnation
+        mailbox = incarnation.cell.mailbox
+        return incarnation.services.timers.after(
+            delay_s, lambda timer: mailbox.post(Posted(message, incarnation, timer))
+        )
+
+    def task(
+        self,
+        name: str,
+        fn: Callable[..., object],
+        *args: object,
+        cancel: Callable[[], None] | None = None,
+    ) -> Task:
+        """Run blocking work in a thread that this actor owns; TaskDone or TaskFailed comes as a message.
+
+        `cancel` is called by Task.cancel(), when the actor stops or crashes, and when it hangs; it must make `fn`
+        return soon and may be called from another thread.
+
+        Raises:
+            RuntimeError: the system has no thread left.
+
+        """
+        check_fence()
+        return self._incarnation.tasks.start(name, fn, args, cancel)
+
+    def watch(self, handle: Handle, *, each: bool = False) -> None:
+        """Get one Terminated when that actor ends for good (with `each`, at every death)."""
+        self.unwatch(handle)
+        self._watches[handle] = handle.cell.watch(self._incarnation, each=each)
+
+    def unwatch(self, handle: Handle) -> None:
+        """Take a watch back; no notice comes after this."""
+        watch = self._watches.pop(handle, None)
+        if watch is not None:
+            handle.cell.unwatch(watch)
+
+    def stop(self, reason: str = "done") -> None:
+        """End this actor in good order after the current message: a transient or temporary child stays down."""
+        self._incarnation.leaving = Death(Kind.NORMAL, reason)
+
+    def effect(self) -> None:
+        """Call before an external side effect.
+
+        Raises:
+            Fenced: this incarnation was replaced; do nothing.
+
+        """
+        if self._incarnation.fenced:
+            self._incarnation.refused()
+            raise Fenced(self.path, f"incarnation {self.incarnation} was replaced and may have no effect")
+
+    def on_cancel(self, hook: Callable[[], None] | None) -> None:
+        """The hook that frees this actor's own thread when a message takes too long; None takes it back."""
+        self._incarnation.cancel_hook = hook
+
+    def unhandled(self, message: object) -> None:
+        """Report a message that the actor does not know."""
+        self._incarnation.report("unknown_message", severity="warning", reason=type(message).__name__)

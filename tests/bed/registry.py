@@ -1,8 +1,11 @@
 """An image registry on loopback: Debian's docker-registry with its own storage, which goes when it stops."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Self
+
+from docker.errors import DockerException
 
 from tests.bed import docker_engine, packages
 from tests.bed.places import short_folder
@@ -30,6 +33,7 @@ class Registry:
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.folder = short_folder()
+        self._pushed: list[tuple[str, str]] = []
         config = self.folder / "config.yml"
         config.write_text(CONFIG.format(storage=self.folder / "storage", port=self.port))
         self.program = Program(
@@ -49,6 +53,7 @@ class Registry:
         The engine keeps the image under that digest, so a container may be started from it at once.
         """
         repository = f"{self.address}/{name}"
+        self._pushed.append((host, f"{repository}:{tag}"))
         with docker_engine.client(host) as client:
             client.api.tag(image, repository, tag)
             for step in client.api.push(repository, tag, stream=True, decode=True):
@@ -63,7 +68,11 @@ class Registry:
         return self.folder / "storage"
 
     def stop(self) -> None:
-        """End it and remove its storage."""
+        """End it, remove its storage, and take its names from the engines."""
+        for host, reference in self._pushed:
+            with contextlib.suppress(DockerException), docker_engine.client(host) as client:
+                client.api.remove_image(reference)
+        self._pushed.clear()
         self.program.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

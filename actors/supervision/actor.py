@@ -16,7 +16,7 @@ class Actor:
     """Set before on_start."""
 
     def on_start(self) -> object | None:
-        """Build the state; what it returns is told to whoever started the child. Raise `Ignore` to decline."""
+        """Build the state; the result is told to whoever started the child. Raise `Ignore` to decline."""
         return None
 
     def on_message(self, message: object) -> object | None:

@@ -1,10 +1,9 @@
 """The cell: the durable identity of a child. Path, mailbox and watchers outlive every incarnation."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .envelope import Envelope, Posted, Token, content
-from .errors import ActorStopped
+from .errors import ActorError
 from .mailbox import Mailbox
 from .messages import Terminated
 from .spec import MailboxSpec
@@ -15,16 +14,14 @@ if TYPE_CHECKING:
     from .services import Services
 
 
-@dataclass(eq=False, slots=True)
 class Watch(Token):
     """One actor's interest in the end of another."""
 
-    watcher: "Incarnation"
-    each: bool
+    __slots__ = ("each", "watcher")
 
-    def __post_init__(self) -> None:
-        """A new watch is live."""
-        self.live = True
+    def __init__(self, watcher: "Incarnation", *, each: bool) -> None:
+        super().__init__()
+        self.watcher, self.each = watcher, each
 
 
 class Cell:
@@ -60,19 +57,23 @@ class Cell:
         """The runtime of its system."""
         return self.services.runtime
 
-    def dead_letter(self, item: object, why: str) -> None:
+    def dead_letter(self, item: object, error: ActorError) -> None:
         """Fail an ask that will not be answered; report what will not be delivered."""
         if isinstance(item, Posted):
             return
         if isinstance(item, Envelope) and item.future is not None:
-            item.future.fail(ActorStopped(self.path, why))
+            item.future.fail(error)
         self.services.events.emit(
-            self.path, "dead_letter", severity="warning", reason=why, detail=type(content(item)).__name__
+            self.path,
+            "dead_letter",
+            severity="warning",
+            reason=error.why,
+            detail=type(content(item)).__name__,
         )
 
     def watch(self, watcher: "Incarnation", *, each: bool) -> Watch:
         """Tell `watcher` once when this ends; at once if it has ended already."""
-        watch = Watch(watcher, each)
+        watch = Watch(watcher, each=each)
         with self._lock:
             ended = self.ended
             if ended is None:

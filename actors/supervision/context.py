@@ -1,8 +1,9 @@
-"""What an actor may use of its surroundings. One for each incarnation; only for the actor's own thread, but for
-`effect`, `now` and `rng`, which its tasks may use too.
+"""What an actor may use of its surroundings: one for each incarnation, for the actor's own thread.
+
+`effect` and `now` may be called by its tasks, too.
+
 """
 
-import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ class Context:
         self.path = incarnation.cell.path
         self.incarnation = incarnation.number
         self.handle = Handle(incarnation.cell)
-        self.rng: random.Random = incarnation.runtime.rng(f"{self.path}#{self.incarnation}")
+        self.rng = incarnation.runtime.rng(f"{self.path}#{self.incarnation}")
         self._watches: dict[Handle, Watch] = {}
 
     def now(self) -> float:
@@ -36,7 +37,7 @@ class Context:
         return self._incarnation.runtime.now()
 
     def after(self, delay_s: float, message: object) -> Timer:
-        """Post `message` to this actor's mailbox in `delay_s` seconds; a later incarnation does not get it."""
+        """Post `message` to this actor in `delay_s` seconds; a later incarnation does not get it."""
         incarnation = self._incarnation
         mailbox = incarnation.cell.mailbox
         return incarnation.services.timers.after(
@@ -52,8 +53,8 @@ class Context:
     ) -> Task:
         """Run blocking work in a thread that this actor owns; TaskDone or TaskFailed comes as a message.
 
-        `cancel` is called by Task.cancel(), when the actor stops or crashes, and when it hangs; it must make `fn`
-        return soon and may be called from another thread.
+        `cancel` is called by Task.cancel(), and when the actor stops, crashes or hangs; it must make `fn`
+        return soon, and may be called from another thread.
 
         Raises:
             RuntimeError: the system has no thread left.
@@ -74,7 +75,7 @@ class Context:
             handle.cell.unwatch(watch)
 
     def stop(self, reason: str = "done") -> None:
-        """End this actor in good order after the current message: a transient or temporary child stays down."""
+        """End in good order after the current message: a transient or temporary child stays down."""
         self._incarnation.leaving = Death(Kind.NORMAL, reason)
 
     def effect(self) -> None:

@@ -1,4 +1,4 @@
-"""How an incarnation ended, while its exception is still alive; turned into text before anyone else sees it."""
+"""How an incarnation ended, while its exception is alive; turned into text before anyone else sees it."""
 
 import traceback
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ class Envelope:
 
 
 class Posted:
-    """A message that the machinery owes one incarnation; void when its token is, or for another incarnation."""
+    """A message that the machinery owes one incarnation; void for any other, and when its token is."""
 
     __slots__ = ("incarnation", "message", "token")
 

@@ -21,7 +21,7 @@ class Inbox:
         self._incarnation = incarnation
 
     def put(self, envelope: "PykkaEnvelope[Any]", /) -> None:
-        """Queue; a stop goes to the system lane. An ask through pykka is answered with an error: use a Handle."""
+        """Queue; a stop goes to the system lane. An ask is answered with an error: use a Handle."""
         mailbox = self._incarnation.cell.mailbox
         if isinstance(envelope.message, _ActorStop):
             mailbox.signal(Stop("stopped through pykka"))

@@ -1,7 +1,8 @@
 """One life of a child: one pykka actor on one worker, with the whole actor loop replaced by ours.
 
-pykka's own loop misses four of six ways to die and stops every actor of the process on a `BaseException`; here
-every way ends in exactly one Down to the supervisor, after the cleanup, with text instead of live exceptions.
+pykka's own loop misses four of six ways to die and stops every actor of the process on a `BaseException`;
+here every way ends in exactly one Down to the supervisor, after the cleanup, with text instead of live
+exceptions.
 """
 
 from collections.abc import Callable
@@ -71,7 +72,7 @@ class Incarnation(pykka.ThreadingActor):
         self.future: Future | None = None
         """Who waits for the answer to the current message."""
         self.busy_since = 0.0
-        """When the current message began, monotonic seconds; 0 when idle. With `message` the progress slot."""
+        """When the current message began, monotonic seconds; 0 when idle. The watchdog reads it."""
         self.limit_s: float | None = None
         """Overrides the message's limit: the time for cleanup hooks."""
         self.hung = False
@@ -203,7 +204,7 @@ class Incarnation(pykka.ThreadingActor):
             if envelope.crashes < 2 and self.spec.restart != "temporary":
                 mailbox.put_back(envelope)
                 return
-            self.cell.dead_letter(envelope, "poison: crashed its actor twice")
+            self.cell.dead_letter(envelope, ActorCrashed(path, f"poison, crashed twice: {why(error)}"))
         if future is not None:
             future.fail(ActorCrashed(path, f"on {type(message).__name__}: {why(error)}"))
 

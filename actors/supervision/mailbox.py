@@ -1,14 +1,15 @@
-"""The mailbox of a cell: it outlives incarnations. A message is delivered, failed or a dead letter, never lost.
+"""The mailbox of a cell outlives incarnations. A message is delivered, failed or a dead letter, never lost.
 
-Two lanes under one lock, so that "closed" and "enqueued" exclude each other: the system lane first, unbounded,
-for signals only; the user lane bounded. The consumer is whoever is attached; anyone else is fenced.
+Two lanes under one lock, so that "closed" and "enqueued" exclude each other: the system lane first,
+unbounded, for signals only; the user lane bounded. The consumer is whoever is attached; anyone else is
+fenced.
 """
 
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import ActorRestarting, ActorStopped, Fenced, MailboxFull
+from .errors import ActorError, ActorRestarting, ActorStopped, Fenced, MailboxFull
 from .spec import MailboxSpec, OnRestart, Overflow
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .runtime import Parker, Runtime
     from .signals import Signal
 
-DeadLetter = Callable[[object, str], None]
+DeadLetter = Callable[[object, ActorError], None]
 """Told of a message that will not be delivered, and why; fails the future of an ask."""
 
 
@@ -92,7 +93,7 @@ class Mailbox:
         if parker is not None:
             parker.unpark()
         if dropped is not None:
-            self.dead(dropped, "dropped for a newer one")
+            self.dead(dropped, MailboxFull(self.path, "dropped for a newer one"))
 
     def put_patiently(self, item: object, wait_s: float) -> None:
         """Like put, but waits up to `wait_s` seconds for room."""
@@ -193,14 +194,15 @@ class Mailbox:
         if policy is OnRestart.KEEP:
             return
         with self._lock:
-            waiting, self._user = self._user, deque()
             self._refusing = policy is OnRestart.FAIL
             oldest = self._runtime.now() - self.spec.stale_after_s
-            kept = deque(item for item in waiting if policy is OnRestart.DROP_STALE and _at(item) >= oldest)
-            self._user = kept
-            gone = [item for item in waiting if item not in kept]
+            keep = [policy is OnRestart.DROP_STALE and _at(item) >= oldest for item in self._user]
+            gone = [item for item, kept in zip(self._user, keep, strict=True) if not kept]
+            self._user = deque(item for item, kept in zip(self._user, keep, strict=True) if kept)
         for item in gone:
-            self.dead(item, "restarting")
+            self.dead(
+                item, ActorRestarting(self.path, "being restarted; its mailbox keeps nothing meanwhile")
+            )
 
     def put_back(self, envelope: "Envelope") -> None:
         """Queue a message at the front again."""
@@ -219,7 +221,7 @@ class Mailbox:
         for parker in (*producers, *([waiting] if waiting else [])):
             parker.unpark()
         for item in gone:
-            self.dead(item, why)
+            self.dead(item, ActorStopped(self.path, why))
         return len(gone)
 
 

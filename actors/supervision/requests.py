@@ -1,4 +1,4 @@
-"""Administrative requests to a supervisor's core: who may be started, stopped, deleted, and in which state. Pure."""
+"""Requests to a supervisor's core: who may be started, stopped, deleted, and in which state. Pure."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from .messages import (
     StartChild,
     StopChild,
 )
-from .signals import Request
+from .plan import Mode
+from .signals import Kind, Request
 from .spec import Strategy, SupervisorSpec
 from .validate import check_child, check_supervisor
 
@@ -33,7 +34,7 @@ NAMES = {
 
 def handle(core: "Core", request: Request) -> None:
     """Begin what is asked for; the reply comes now or when it is done."""
-    if core.mode in {"ending", "ended"} and not isinstance(request.message, StopChild):
+    if core.mode in {Mode.ENDING, Mode.ENDED} and not isinstance(request.message, StopChild):
         refuse(core, request, "stopping")
         return
     match request.message:
@@ -47,6 +48,8 @@ def handle(core: "Core", request: Request) -> None:
             _delete(core, request, name)
         case ReplaceSpecs():
             _replace(core, request, request.message)
+        case _:
+            refuse(core, request, "unknown")
 
 
 def refuse(core: "Core", request: Request, error: str, detail: str = "") -> None:
@@ -95,9 +98,8 @@ def _stop(core: "Core", request: Request, name: str) -> None:
         core.stop(child, "stopped by request", child.goal if child.goal is Goal.DELETE else Goal.STOP)
         return
     if child.phase in PENDING or core.spec.strategy is Strategy.DYNAMIC:
-        core.to_start.discard(name)
-        core.gate = None if core.gate == name else core.gate
-        core.end_quietly(child)
+        core.plan.drop(name)
+        core.ended(child, Kind.SHUTDOWN)
     _reply(core, request, name, None)
 
 
@@ -148,7 +150,7 @@ def _replace(core: "Core", request: Request, message: ReplaceSpecs) -> None:
     for name, spec in wanted.items():
         if name not in core.children:
             core.children[name] = Child(spec)
-            core.to_start.add(name)
+            core.plan.to_start.add(name)
     order = [*wanted, *(name for name in core.children if name not in wanted)]
     core.children = {name: core.children[name] for name in order}
     _reply(core, request, "", None)
@@ -158,10 +160,9 @@ def _retire(core: "Core", child: Child, goal: Goal) -> None:
     if child.alive:
         core.stop(child, "its spec changed", goal)
         return
-    core.to_start.discard(child.spec.id)
-    core.gate = None if core.gate == child.spec.id else core.gate
+    core.plan.drop(child.spec.id)
     if goal is Goal.DELETE:
-        core.end_quietly(child)
+        core.ended(child, Kind.SHUTDOWN)
         core.forget(child)
     elif child.successor is not None:
         was_pending = child.phase in PENDING
@@ -169,7 +170,7 @@ def _retire(core: "Core", child: Child, goal: Goal) -> None:
         child.__post_init__()
         child.enter(Phase.STOPPED)
         if was_pending:
-            core.to_start.add(child.spec.id)
+            core.plan.to_start.add(child.spec.id)
 
 
 def with_children(spec: SupervisorSpec, message: ReplaceSpecs) -> SupervisorSpec:

@@ -1,4 +1,4 @@
-"""What the machinery says to itself, in the system lane: overtakes every message of users. Frozen data, pure."""
+"""What the machinery says to itself, in the system lane, ahead of every message of users. Frozen data."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Ignored(Signal):
 
 @dataclass(frozen=True, slots=True)
 class Down(Signal):
-    """To the supervisor: this incarnation has ended, and its cleanup too. Exactly one for each incarnation."""
+    """To the supervisor: this incarnation and its cleanup have ended. Exactly one for each."""
 
     id: str
     incarnation: int

@@ -126,7 +126,7 @@ class MailboxSpec:
 
 @dataclass(frozen=True, slots=True)
 class SupervisorSpec:
-    """A group of children and what their failures mean. `intensity` failures within `period_s` are survived."""
+    """A group of children; `intensity` failures of theirs within `period_s` seconds are survived."""
 
     strategy: Strategy = Strategy.ONE_FOR_ONE
     children: "tuple[ChildSpec, ...]" = ()

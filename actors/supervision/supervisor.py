@@ -115,7 +115,7 @@ class SupervisorBehaviour:
         for effect in self.core.handle(signal, self._me.runtime.now()):
             self._do(effect)
 
-    def _do(self, effect: Effect) -> None:
+    def _do(self, effect: Effect) -> None:  # noqa: C901  # a table of effects
         match effect:
             case Spawn():
                 self._spawn(effect.spec, effect.incarnation)
@@ -138,9 +138,10 @@ class SupervisorBehaviour:
             case BecomeReady():
                 self._me.ready(None)
             case Finish():
-                self._death = Death(
-                    effect.kind, f"{effect.failed}: {effect.cause}" if effect.failed else effect.cause
-                )
+                cause = f"{effect.failed}: {effect.cause}" if effect.failed else effect.cause
+                self._death = Death(effect.kind, cause)
+            case _:
+                raise AssertionError(effect)
 
     def _spawn(self, spec: ChildSpec, number: int) -> None:
         cell = self._cell(spec.id)

@@ -194,8 +194,10 @@ class System:
         return self.log.after(after)
 
     def healthy(self, timeout_s: float = 1.0) -> bool:
-        """Whether the watchdog may be pinged: it scans, the root answers, no critical actor is overdue or down,
-        and not too many threads are left behind.
+        """Whether systemd's watchdog may be pinged.
+
+        Our watchdog scans, the root answers, no critical actor is overdue or down, the process need not end.
+
         """
         if not self.watchdog.alive() or self.watchdog.overdue or self.exit_code is not None:
             return False

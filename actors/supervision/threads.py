@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 
 class ThreadParker:
-    """A lock that is free exactly when a wake is pending: cheaper than a Condition, which makes a lock a wait."""
+    """A lock that is free exactly when a wake is pending; a Condition would make a new lock for each wait."""
 
     __slots__ = ("_gate",)
 

@@ -1,4 +1,4 @@
-"""The watchdog: one worker that scans the progress slots. It kills nobody; it tells supervisors what it sees."""
+"""The watchdog: one worker that scans the progress slots. It kills nobody; it tells what it sees."""
 
 from typing import TYPE_CHECKING
 

@@ -35,7 +35,7 @@ class ActorBehaviour:
             signal.answer()
         return None
 
-    def on_message(self, message: object, future: "Future | None") -> object:
+    def on_message(self, message: object, future: "Future | None") -> object:  # noqa: ARG002  # a supervisor needs it
         """Hand the message to the actor."""
         assert self._actor is not None  # start ran before
         return self._actor.on_message(message)

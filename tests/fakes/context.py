@@ -110,7 +110,7 @@ class FakeContext:
         if self.actor is not None:
             self.actor.context = self  # type: ignore[assignment]  # the same interface, not the same class
 
-    # -- what an actor calls -----------------------------------------------------------------------------------
+    # -- what an actor calls -------------------------------------------------------------------
 
     def now(self) -> float:
         return self._now
@@ -147,7 +147,7 @@ class FakeContext:
     def unhandled(self, message: object) -> None:
         self.unknown.append(message)
 
-    # -- what a test calls -------------------------------------------------------------------------------------
+    # -- what a test calls ---------------------------------------------------------------------
 
     def advance(self, delay_s: float) -> list[object]:
         """Let time pass; timers fire in order, each at its own moment, also those armed meanwhile."""

@@ -27,6 +27,8 @@ NAMES = (
     "coreutils",
     "procps",
     "libc-bin",
+    "sed",
+    "grep",
     "util-linux",
     "base-passwd",
 )

@@ -1,64 +1,16 @@
 """The real parts together: an image that serves a model on a Docker Engine, by name and by digest."""
 
-import contextlib
 import hashlib
-import json
 import os
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.bed import debian_sid, llama_image, packages, registry, tiny_gguf, tiny_hf
+from tests.bed import debian_sid, llama_image, packages, registry, serving, tiny_gguf, tiny_hf
 from tests.bed.docker_engine import DockerEngine, answers
 from tests.bed.errors import BedError
-from tests.bed.processes import wait_until
 from tests.bed.whole import tiny_model
-
-
-@contextlib.contextmanager
-def served(engine, image, model):
-    with engine.client() as client:
-        container = client.containers.run(
-            image,
-            [
-                "--model",
-                "/models/model.gguf",
-                "--port",
-                "8080",
-                "--metrics",
-                "--offline",
-                "--ctx-size",
-                "512",
-                "--threads",
-                "1",
-            ],
-            detach=True,
-            init=True,
-            read_only=True,
-            cap_drop=["ALL"],
-            user="65532:65532",
-            ports={"8080/tcp": ("127.0.0.1", None)},
-            volumes={str(model): {"bind": "/models/model.gguf", "mode": "ro"}},
-        )
-        try:
-            container.reload()
-            yield f"http://127.0.0.1:{container.ports['8080/tcp'][0]['HostPort']}"
-        finally:
-            container.remove(force=True, v=True)
-
-
-def healthy(url):
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-        return answer.status == 200
-    return False
-
-
-def completion(url):
-    body = json.dumps({"prompt": "the time of day", "max_tokens": 8, "temperature": 0}).encode()
-    request = urllib.request.Request(f"{url}/v1/completions", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)["choices"][0]["text"]
 
 
 @pytest.mark.timeout(120)
@@ -67,9 +19,8 @@ def test_the_image_serves_the_model_by_name_and_by_digest(
 ):
     texts = []
     for image in (llama_image, llama_digest):
-        with served(docker_engine, image, tiny_model) as url:
-            wait_until(lambda url=url: healthy(url), timeout_s=30, what="the engine serves")
-            texts.append(completion(url))
+        with serving.engine_container(docker_engine.host, image, tiny_model) as url:
+            texts.append(serving.complete(url))
     assert texts[0] == texts[1]
     assert len(texts[0].split()) > 1
 

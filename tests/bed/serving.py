@@ -28,7 +28,7 @@ def engine_container(host: str, image: str, model: Path) -> Iterator[str]:
             read_only=True,
             cap_drop=["ALL"],
             user="65532:65532",
-            ports={f"{PORT}/tcp": ("127.0.0.1", None)},
+            ports={f"{PORT}/tcp": ("127.0.0.1", 0)},
             volumes={str(model): {"bind": "/models/model.gguf", "mode": "ro"}},
         )
         try:

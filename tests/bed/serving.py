@@ -33,7 +33,8 @@ def engine_container(host: str, image: str, model: Path) -> Iterator[str]:
         )
         try:
             container.reload()
-            url = f"http://127.0.0.1:{container.ports[f'{PORT}/tcp'][0]['HostPort']}"
+            published = container.ports[f"{PORT}/tcp"] or []
+            url = f"http://127.0.0.1:{published[0]['HostPort']}"
             wait_until(lambda: healthy(url), timeout_s=READY_S, what="the engine serves")
             yield url
         finally:

@@ -1,6 +1,6 @@
 """An image whose first process is a real systemd, with the agent's unit, user and folders installed in it.
 
-Made from this machine's own Debian release (debian_root.py). No D-Bus: systemctl talks to systemd itself.
+Made from packages of Debian (debian_root.py). No D-Bus: systemctl talks to systemd itself.
 """
 
 import hashlib
@@ -47,9 +47,12 @@ MASKED = (
 """Parts of a machine that a container has no use for."""
 
 
-def ensure_image(host: str) -> str:
-    """Name and tag of the image in the engine at `host`, built when absent: 6 s with the packages cached."""
-    debs = debian_root.closure(NAMES)
+def ensure_image(host: str, suite: str | None = None) -> str:
+    """Name and tag of the image in the engine at `host`, built when absent: 6 s with the packages cached.
+
+    `suite`: another Debian release than this machine's, for its systemd.
+    """
+    debs = debian_root.closure(NAMES, suite)
     reference = f"{NAME}:{_tag(debs)}"
     with docker_engine.client(host) as client:
         try:

@@ -35,9 +35,7 @@ class Said:
 class SystemdMachine:
     """A running machine; a context manager that removes it."""
 
-    def __init__(
-        self, host: str, image: str, *, mounts: Mapping[Path, tuple[str, str]] | None = None
-    ) -> None:
+    def __init__(self, host: str, image: str, *, mounts: Mapping[Path, tuple[str, str]] | None = None) -> None:
         """Booted. `mounts` are {path of this machine: (path inside, ro or rw)}."""
         self.host = host
         self._stack = contextlib.ExitStack()
@@ -54,7 +52,7 @@ class SystemdMachine:
             cgroupns="host",
             network_mode="host",
             tmpfs={"/run": "mode=755", "/run/lock": "", "/tmp": ""},
-            environment={"container": "docker"},
+            environment={"container": "docker", "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"},
             volumes=volumes,
         )
         try:
@@ -92,6 +90,10 @@ class SystemdMachine:
         if said.code:
             raise BedError(path, said.text, "see the script")
 
+    def version(self) -> int:
+        """systemd's, such as 252."""
+        return int(self.run("systemctl", "--version").text.split()[1])
+
     def show(self, unit: str, *names: str) -> dict[str, str]:
         """Properties of a unit, as systemctl show prints them."""
         said = self.run("systemctl", "show", unit, *(f"--property={name}" for name in names))
@@ -110,9 +112,7 @@ class SystemdMachine:
             if all(re.fullmatch(pattern, seen.get(name, "")) for name, pattern in wanted.items()):
                 return seen
             time.sleep(0.1)
-        raise BedError(
-            f"{unit} with {dict(wanted)}", f"it has {seen}", f"read:\n{self.journal(unit)[-3000:]}"
-        )
+        raise BedError(f"{unit} with {dict(wanted)}", f"it has {seen}", f"read:\n{self.journal(unit)[-3000:]}")
 
     def journal(self, unit: str) -> str:
         """All that the unit, and systemd about it, wrote."""

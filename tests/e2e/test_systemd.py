@@ -11,6 +11,8 @@ from tests.bed.systemd_machine import SystemdMachine
 
 UNIT = "mosalamaagent.service"
 HIGHEST_EXPOSURE = 1.5
+STEPS = ROOT / "systemd" / "mosalamaagent-254.conf"
+STEPS_SINCE = 254
 CONFIG = "/etc/mosalamaagent/config.yaml"
 QUICK_WATCHDOG = "[Service]\nWatchdogSec=3\nRestartSec=200ms\n"
 """For the test only: a hang is seen after 3 s instead of 30."""
@@ -18,12 +20,14 @@ QUICK_WATCHDOG = "[Service]\nWatchdogSec=3\nRestartSec=200ms\n"
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 
-@pytest.fixture(scope="module")
-def machine(docker_engine, tmp_path_factory):
+@pytest.fixture(scope="module", params=[None, "trixie"], ids=["systemd-of-this-release", "systemd-257"])
+def machine(request, docker_engine, tmp_path_factory):
     mounts = installed.install(tmp_path_factory.mktemp("opt"))
-    image = systemd_image.ensure_image(docker_engine.host)
+    image = systemd_image.ensure_image(docker_engine.host, request.param)
     with SystemdMachine(docker_engine.host, image, mounts=mounts) as one:
         one.write(f"/etc/systemd/system/{UNIT}.d/quick.conf", QUICK_WATCHDOG)
+        if one.version() >= STEPS_SINCE:
+            one.write(f"/etc/systemd/system/{UNIT}.d/steps.conf", STEPS.read_text(encoding="utf-8"))
         one.run("systemctl", "daemon-reload")
         yield one
 
@@ -74,9 +78,7 @@ def test_the_unit_is_exposed_as_little_as_its_work_allows(machine):
 
 def test_the_user_and_the_folder_of_the_configuration_are_made_at_boot(machine):
     assert "mosalamaagent" in machine.run("id", "mosalamaagent").text
-    assert (
-        machine.run("stat", "-c", "%U:%G %a", "/etc/mosalamaagent").text.strip() == "root:mosalamaagent 750"
-    )
+    assert machine.run("stat", "-c", "%U:%G %a", "/etc/mosalamaagent").text.strip() == "root:mosalamaagent 750"
 
 
 def test_the_service_is_active_only_once_the_daemon_says_ready(service):
@@ -88,9 +90,7 @@ def test_the_service_is_active_only_once_the_daemon_says_ready(service):
 
 def test_the_process_has_no_rights_but_its_users_and_dockers(service):
     pid = service.main_pid(UNIT)
-    status = dict(
-        line.split(":\t", 1) for line in service.run("cat", f"/proc/{pid}/status").text.splitlines()
-    )
+    status = dict(line.split(":\t", 1) for line in service.run("cat", f"/proc/{pid}/status").text.splitlines())
     own = service.run("id", "-u", "mosalamaagent").text.strip()
     docker = service.run("stat", "-c", "%g", "/run/docker.sock").text.strip()
     assert status["Uid"].split() == [own] * 4
@@ -142,9 +142,7 @@ def test_stopped_it_ends_by_itself_and_the_engine_serves_on(service, engine):
     assert serving.complete(engine)
 
 
-def test_the_newer_keys_are_in_the_drop_in_only():
-    base = (ROOT / "systemd" / UNIT).read_text(encoding="utf-8")
-    newer = (ROOT / "systemd" / "mosalamaagent-254.conf").read_text(encoding="utf-8")
-    for key in ("RestartSteps", "RestartMaxDelaySec"):
-        assert f"\n{key}=" not in base
-        assert f"\n{key}=" in newer
+def test_where_systemd_can_the_delays_between_restarts_grow(machine):
+    seen = machine.show(UNIT, "RestartSteps", "RestartMaxDelayUSec")
+    expected = {"RestartSteps": "6", "RestartMaxDelayUSec": "1min"} if machine.version() >= STEPS_SINCE else {}
+    assert seen == expected

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Speaks to the socket of NOTIFY_SOCKET (a path, or "@" for the abstract namespace); silent without one."""
+    """Speaks to the socket in NOTIFY_SOCKET: a path or "@" for the abstract namespace. Silent without one."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         environ = os.environ if environ is None else environ

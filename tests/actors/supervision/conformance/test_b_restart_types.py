@@ -1,0 +1,109 @@
+"""Who is restarted after which end (cases 17 to 27)."""
+
+import gc
+import weakref
+
+import pytest
+
+from actors.supervision.actor import Actor
+from actors.supervision.messages import RestartChild, StartChild, StopChild, WhichChildren
+from actors.supervision.spec import ChildSpec, Restart, Strategy
+from tests.actors.supervision.driver import Driver, child
+from tests.actors.supervision.harness import FAST, crash, leave, leave_shutdown
+
+
+def ends(world, restart, how):
+    system = world.start(world.child("a", restart=restart), world.child("b"))
+    system.handle("/root/a").tell(how)
+    world.until(lambda: world.events("down", "/root/a"), "a has ended")
+    return system
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(leave, id="c17_permanent_normal"),
+        pytest.param(leave_shutdown, id="c18_permanent_shutdown"),
+        pytest.param(crash, id="c19_permanent_crash"),
+    ],
+)
+def test_c17_c18_c19_permanent(world, how):
+    system = ends(world, Restart.PERMANENT, how)
+    world.until_incarnation(system, "/root/a", 2)
+    assert world.node(system, "/root").restarts_in_window == 1
+    assert world.node(system, "/root/b").incarnation == 1
+
+
+@pytest.mark.parametrize(
+    "how", [pytest.param(leave, id="c20_transient_normal"), pytest.param(leave_shutdown, id="c21_transient_shutdown")]
+)
+def test_c20_c21_transient_in_good_order(world, how):
+    system = ends(world, Restart.TRANSIENT, how)
+    world.until(lambda: world.state(system, "/root/a") == "stopped", "a stays down")
+    assert [child.id for child in system.handle("/root").call(WhichChildren())] == ["a", "b"]
+    assert world.node(system, "/root/a").incarnation == 1
+    assert world.node(system, "/root").restarts_in_window == 0
+
+
+def test_c22_transient_crash(world):
+    system = ends(world, Restart.TRANSIENT, crash)
+    world.until_incarnation(system, "/root/a", 2)
+    assert world.node(system, "/root").restarts_in_window == 1
+
+
+@pytest.mark.parametrize(
+    "how", [pytest.param(leave, id="c23_temporary_normal"), pytest.param(crash, id="c24_temporary_crash")]
+)
+def test_c23_c24_temporary(world, how):
+    system = ends(world, Restart.TEMPORARY, how)
+    world.until(lambda: world.node(system, "/root/a") is None, "a has left the table")
+    assert [child.id for child in system.handle("/root").call(WhichChildren())] == ["b"]
+    assert world.node(system, "/root").restarts_in_window == 0
+
+
+def test_c25_temporary_no_args_kept(world):
+    class Large:
+        pass
+
+    class Uses(Actor):
+        def __init__(self, large):
+            pass
+
+    large = Large()
+    dies = weakref.ref(large)
+    system = world.start(world.group("pool", strategy=Strategy.DYNAMIC))
+
+    def spec():
+        held = [large]
+        return ChildSpec("x", lambda: Uses(held.pop()), restart=Restart.TEMPORARY, backoff=FAST)
+
+    assert system.handle("/root/pool").call(StartChild(spec())).ok
+    del large
+
+    def dead():
+        gc.collect()
+        return dies() is None
+
+    world.until(dead, "the argument is not kept")
+    assert world.state(system, "/root/pool/x") == "running"
+
+
+def test_c26_temporary_bystander():
+    for strategy, killed in ((Strategy.ONE_FOR_ALL, "c"), (Strategy.REST_FOR_ONE, "a")):
+        driver = Driver(
+            child("a"), child("b", restart=Restart.TEMPORARY), child("c"), strategy=strategy
+        ).boot()
+        driver.down(killed)
+        assert driver.phase("b") is None
+        assert driver.incarnations() == {"a": 2, "c": 2}
+        assert len(driver.core.window.times) == 1
+
+
+def test_c27_manual_restart_not_counted(world):
+    system = world.start(world.child("a"), intensity=1)
+    root = system.handle("/root")
+    for life in range(2, 12):
+        assert root.call(StopChild("a")).ok
+        assert root.call(RestartChild("a")).ok
+        assert world.node(system, "/root/a").incarnation == life
+    assert world.node(system, "/root").restarts_in_window == 0

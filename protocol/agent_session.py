@@ -1,0 +1,190 @@
+"""The agent's side of one session: hello, then the channel. Sans-I/O: frames, times and random bytes come in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from .channel import Channel, ContentFault, Received
+from .command import SignedCommand, open_command
+from .envelope import cut
+from .errors import Code, ProtocolError
+from .handshake import (
+    FEATURES,
+    VERSIONS,
+    check_clock,
+    choose_version,
+    open_step,
+    seal_step,
+    session_hash,
+)
+from .keys import UNBOUND, KeyPair, Purpose, digest
+from .keyset import Keyset, Role, Roots, open_keyset
+from .messages.base import Message
+from .messages.control import Auth, Challenge, CommandFrame, Hello, KeysetFrame, Refused
+from .messages.registry import MASTER_TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """What the agent says of itself in its hello."""
+
+    boot_id: str
+    instance_id: str
+    certificate_sha256: bytes
+    received_offset: int
+    minimum_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Established:
+    """The session stands. `received_offset` is what the master has of our stream; `skew_ms` its clock minus ours."""
+
+    session_id: bytes
+    received_offset: int
+    skew_ms: int
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this frame."""
+
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeyset:
+    """The master brought a newer keyset that holds: keep it before going on."""
+
+    keyset: Keyset
+
+
+@dataclass(frozen=True, slots=True)
+class Commanded:
+    """A command that verifies; `offset` is its place in the master's stream."""
+
+    signed: SignedCommand
+    offset: int | None
+
+
+AgentEvent = Established | Send | NewKeyset | Commanded | Received | ContentFault
+
+
+class AgentSession:
+    """One attempt and, if it stands, one session."""
+
+    def __init__(self, agent_id: str, key: KeyPair, keyset: Keyset, roots: Roots, facts: AgentFacts) -> None:
+        self._agent_id, self._key, self._keyset, self._roots, self._facts = agent_id, key, keyset, roots, facts
+        self._hello = b""
+        self._nonce_at_ms = 0
+        self.channel: Channel | None = None
+        self.skew_ms = 0
+
+    def hello(self, nonce: bytes, now_ms: int) -> bytes:
+        """The first frame."""
+        facts = self._facts
+        message = Hello(
+            versions=VERSIONS,
+            agent_id=self._agent_id,
+            nonce=nonce,
+            at_ms=now_ms,
+            boot_id=facts.boot_id,
+            instance_id=facts.instance_id,
+            certificate_sha256=facts.certificate_sha256,
+            keyset_version=self._keyset.version,
+            features=FEATURES,
+            received_offset=facts.received_offset,
+        )
+        self._hello = seal_step(self._key, Purpose.HELLO, UNBOUND, message)
+        return self._hello
+
+    def receive(self, frame: bytes, now_ms: int) -> list[AgentEvent]:
+        """What one frame of the master means; ProtocolError when it ends the session."""
+        if self.channel is None:
+            return self._challenged(frame, now_ms)
+        found = self.channel.open(frame)
+        if isinstance(found, ContentFault):
+            return [found]
+        if isinstance(found.message, CommandFrame):
+            return [self._command(found, found.message, now_ms)]
+        if isinstance(found.message, KeysetFrame):
+            return [NewKeyset(self._take_keyset(found.message.document, now_ms)), found]
+        return [found]
+
+    def seal(
+        self,
+        message: Message,
+        *,
+        at_ms: int,
+        message_id: bytes,
+        ack: int,
+        offset: int | None = None,
+        reply_to: bytes | None = None,
+    ) -> bytes:
+        """One frame to the master."""
+        assert self.channel is not None, "no session yet"
+        return self.channel.seal(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)
+
+    def _challenged(self, frame: bytes, now_ms: int) -> list[AgentEvent]:
+        events: list[AgentEvent] = []
+        bind = digest(self._hello)
+        public = self._link_public(now_ms)(cut(frame).kid)
+        challenge = cast("Challenge", open_step(frame, Challenge, public, Purpose.CHALLENGE, bind))
+        choose_version([challenge.version], VERSIONS, self._facts.minimum_version)
+        self.skew_ms = check_clock(now_ms, challenge.at_ms)
+        if challenge.keyset is not None:
+            events.append(NewKeyset(self._take_keyset(challenge.keyset, now_ms)))
+        auth = seal_step(
+            self._key,
+            Purpose.AUTH,
+            digest(self._hello, frame),
+            Auth(version=challenge.version, keyset_version=self._keyset.version),
+        )
+        features = tuple(feature for feature in challenge.features if feature in FEATURES)
+        self.channel = Channel(
+            key=self._key,
+            peer=self._link_public(now_ms),
+            table=MASTER_TABLE,
+            outbound=Purpose.TO_MASTER,
+            inbound=Purpose.TO_AGENT,
+            session_id=challenge.session_id,
+            bind=session_hash(self._hello, frame, auth),
+        )
+        established = Established(challenge.session_id, challenge.received_offset, self.skew_ms, features)
+        return [*events, Send(auth), established]
+
+    def _link_public(self, now_ms: int) -> Callable[[bytes], bytes]:
+        """Looks a link key up in the keyset as it is when a frame comes."""
+
+        def look(kid: bytes) -> bytes:
+            public = self._keyset.publics(Role.LINK, now_ms + self.skew_ms).get(kid)
+            if public is None:
+                known = self._keyset.role_of(kid)
+                raise ProtocolError(Code.ROLE if known not in {None, Role.LINK} else Code.KEY_ID)
+            return public
+
+        return look
+
+    def _take_keyset(self, document: bytes, now_ms: int) -> Keyset:
+        self._keyset = open_keyset(document, self._roots, now_ms=now_ms, at_least=self._keyset.version)
+        self._roots = self._keyset.body.roots
+        return self._keyset
+
+    def _command(self, found: Received, message: CommandFrame, now_ms: int) -> AgentEvent:
+        master_now_ms = now_ms + self.skew_ms
+        publics = self._keyset.publics(Role.COMMAND, master_now_ms)
+        try:
+            signed = open_command(message.envelope, self._agent_id, publics)
+        except ProtocolError as error:
+            if error.close_code is not None:
+                raise
+            return ContentFault(error, found.message_id, found.offset)
+        return Commanded(signed, found.offset)
+
+
+def refusal(fault: ContentFault) -> Refused:
+    """What the peer is told of a message that was refused."""
+    error = fault.error
+    return Refused(
+        code=str(error.code), retry="later" if error.retry == "later" else "no", detail=error.detail, field=error.field
+    )

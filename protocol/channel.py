@@ -1,0 +1,131 @@
+"""An established session: frames in strict order under one session hash. One object for each side.
+
+The inner body is `[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` counts frames in
+this direction and session and must be exactly the next; `offset` is the place of a durable message in its stream, or
+nil; `ack` is the highest offset of the peer's stream that is on our disk.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from .codec import decode, encode
+from .envelope import check, cut, seal
+from .errors import Code, ProtocolError
+from .keys import KeyPair, Purpose
+from .limits import FRAME_MAX_BYTES, INTEGER_MAX
+from .messages.base import Message
+from .messages.registry import dump, parse
+
+HEADER_PARTS = 9
+ID_BYTES = 16
+
+PublicOf = Callable[[bytes], bytes]
+"""Key id -> public key of a peer that may speak here now; raises ProtocolError otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One verified, validated message with what its header says."""
+
+    message: Message
+    seq: int
+    ack: int
+    offset: int | None
+    at_ms: int
+    message_id: bytes
+    reply_to: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContentFault:
+    """A message of a known peer that was refused; the session lives and the peer is told."""
+
+    error: ProtocolError
+    message_id: bytes | None
+    offset: int | None
+
+
+class Channel:
+    """Seals what we say, opens what the peer says."""
+
+    def __init__(
+        self,
+        *,
+        key: KeyPair,
+        peer: PublicOf,
+        table: Mapping[str, type[Message]],
+        outbound: Purpose,
+        inbound: Purpose,
+        session_id: bytes,
+        bind: bytes,
+    ) -> None:
+        self._key, self._peer, self._table = key, peer, table
+        self._outbound, self._inbound = outbound, inbound
+        self.session_id, self.bind = session_id, bind
+        self.sent = 0
+        """Frames that we sealed in this session."""
+        self.received = 0
+        """Frames of the peer that were in order."""
+        self.peer_ack = 0
+        """Highest offset of our stream that the peer has on its disk."""
+
+    def seal(
+        self,
+        message: Message,
+        *,
+        at_ms: int,
+        message_id: bytes,
+        ack: int,
+        offset: int | None = None,
+        reply_to: bytes | None = None,
+    ) -> bytes:
+        """The next frame of ours."""
+        head = [message.TYPE, self.session_id, self.sent + 1, ack, offset, at_ms, message_id, reply_to]
+        frame = seal(self._key, self._outbound, self.bind, encode([*head, dump(message)]))
+        self.sent += 1
+        return frame
+
+    def open(self, frame: bytes) -> Received | ContentFault:
+        """The peer's next message; a fault of form, key or order raises and ends the session."""
+        if len(frame) > FRAME_MAX_BYTES:
+            raise ProtocolError(Code.FRAME)
+        parts = cut(frame)
+        body = check(parts, self._peer(parts.kid), self._inbound, self.bind)
+        try:
+            head = decode(body)
+            _check_form(head)
+        except ProtocolError as error:
+            self.received += 1  # the peer is known and counted this frame too
+            return ContentFault(error, None, None)
+        word, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload = head
+        self._check_order(session_id, seq, ack)
+        try:
+            message = parse(self._table, word, payload)
+        except ProtocolError as error:
+            return ContentFault(error, message_id, offset)
+        return Received(message, seq, ack, offset, at_ms, message_id, reply_to)
+
+    def _check_order(self, session_id: bytes, seq: int, ack: int) -> None:
+        if session_id != self.session_id:
+            raise ProtocolError(Code.SESSION)
+        if seq != self.received + 1:
+            raise ProtocolError(Code.SEQUENCE, "not the next frame")
+        self.received = seq
+        self.peer_ack = max(self.peer_ack, ack)
+
+
+def _check_form(head: object) -> None:
+    if not isinstance(head, tuple) or len(head) != HEADER_PARTS:
+        raise ProtocolError(Code.DECODE, "a body has nine parts")
+    word, session_id, seq, ack, offset, at_ms, message_id, reply_to, _ = head
+    numbers = (seq, ack, at_ms) if offset is None else (seq, ack, at_ms, offset)
+    good = (
+        type(word) is str
+        and type(session_id) is bytes
+        and all(type(number) is int and 0 <= number <= INTEGER_MAX for number in numbers)
+        and type(message_id) is bytes
+        and len(message_id) == ID_BYTES
+        and (reply_to is None or (type(reply_to) is bytes and len(reply_to) == ID_BYTES))
+    )
+    if not good:
+        raise ProtocolError(Code.SCHEMA, "a part of the head")

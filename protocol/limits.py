@@ -1,0 +1,22 @@
+"""Every limit of the wire, with its unit."""
+
+BODY_MAX_BYTES = 65_535
+FRAME_MAX_BYTES = 131_072
+HANDSHAKE_FRAME_MAX_BYTES = 16_384
+HANDSHAKE_MAX_S = 10.0
+STRING_MAX_BYTES = 65_536
+ARRAY_MAX_ITEMS = 4_096
+MAP_MAX_ITEMS = 1_024
+DEPTH_MAX_LEVELS = 16
+INTEGER_MAX = (1 << 63) - 1
+TTL_MAX_MS = 24 * 3_600_000
+TTL_DEFAULT_MS = 60_000
+SKEW_SILENT_MS = 30_000
+"""Clock difference that is not worth a word."""
+SKEW_MAX_MS = 300_000
+"""Clock difference beyond which no session is made."""
+HEARTBEAT_S = 10.0
+PEER_DEAD_S = 35.0
+"""Without a received and verified message for this long the peer is dead; our own traffic does not count."""
+CONTENT_FAULTS_PER_MIN = 3
+ERROR_DETAIL_MAX_CHARS = 200

@@ -1,0 +1,108 @@
+"""What an engine should be: one serving container, in words that every engine kind shares."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from .base import Name, Part, ShortText
+from .model_source import ModelSource
+
+GIB = 1 << 30
+Image = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]{0,200}(@sha256:[0-9a-f]{64})?$", max_length=300)
+]
+GpuId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00\n\r]{1,4096}$")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,127}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
+
+
+class Gpus(Part):
+    """Which GPUs: so many, or exactly these."""
+
+    count: Annotated[int, Field(ge=0, le=64)] = 0
+    uuids: Annotated[tuple[GpuId, ...], Field(max_length=64)] = ()
+    memory_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many GPUs the engine gets."""
+        return len(self.uuids) or self.count
+
+
+class Probes(Part):
+    """How patient the agent is."""
+
+    start_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 900.0
+    interval_s: Annotated[float, Field(ge=0.1, le=300)] = 5.0
+    timeout_s: Annotated[float, Field(ge=0.1, le=120)] = 5.0
+    failures: Annotated[int, Field(ge=1, le=100)] = 6
+    functional: bool = True
+
+
+class RestartPolicy(Part):
+    """What follows when the engine dies."""
+
+    attempts: Annotated[int, Field(ge=0, le=1_000)] = 5
+    within_s: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    backoff_min_s: Annotated[float, Field(gt=0, le=600)] = 1.0
+    backoff_max_s: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    retry_after_giving_up_s: Annotated[float, Field(ge=60, le=86_400)] = 900.0
+    safe_mode: bool = False
+
+
+class MultiNode(Part):
+    """One rank of an engine across servers, in the engine's own way."""
+
+    nodes: Annotated[int, Field(ge=2, le=64)]
+    rank: Annotated[int, Field(ge=0, le=63)]
+    head: ShortText
+    port: Annotated[int, Field(ge=1_024, le=65_535)] = 29_500
+
+
+class Lora(Part):
+    """One adapter, by the name under which it is served."""
+
+    name: Name
+    source: ModelSource
+
+
+class EngineSpec(Part):
+    """The whole intent; what a kind cannot do is refused with the reason when the command arrives."""
+
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,31}$")]
+    image: Image
+    model: ModelSource
+    served_name: Word | None = None
+    variant: Literal["auto", "cuda", "rocm", "cpu"] = "auto"
+    gpus: Gpus = Gpus()
+    cpus: Annotated[float, Field(gt=0, le=4_096)] | None = None
+    memory_bytes: Annotated[int, Field(ge=16 << 20, le=1 << 50)] | None = None
+    shm_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 44)] | None = None
+    port: Annotated[int, Field(ge=1_024, le=65_535)] | None = None
+    context_length: Annotated[int, Field(ge=16, le=1 << 24)] | None = None
+    parallel: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    dtype: Word | None = None
+    quantization: Word | None = None
+    kv_cache_dtype: Word | None = None
+    tensor_parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    pipeline_parallel: Annotated[int, Field(ge=1, le=64)] = 1
+    multi_node: MultiNode | None = None
+    loras: Annotated[tuple[Lora, ...], Field(max_length=64)] = ()
+    extra_args: Annotated[tuple[Argument, ...], Field(max_length=64)] = ()
+    env: Annotated[dict[EnvName, Argument], Field(max_length=64)] = Field(default_factory=dict)
+    restart: RestartPolicy = RestartPolicy()
+    probes: Probes = Probes()
+    update: Literal["side_by_side", "stop_start", "auto"] = "auto"
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "EngineSpec":
+        if self.gpus.uuids and self.gpus.count not in {0, len(self.gpus.uuids)}:
+            raise ValueError("gpus.count and gpus.uuids disagree")
+        local = self.tensor_parallel * self.pipeline_parallel
+        if self.gpus.wanted and self.multi_node is None and local > self.gpus.wanted:
+            raise ValueError("tensor_parallel times pipeline_parallel is more than the GPUs asked for")
+        if self.shm_bytes and self.memory_bytes and self.shm_bytes > self.memory_bytes:
+            raise ValueError("shm_bytes is more than memory_bytes")
+        return self

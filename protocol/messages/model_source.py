@@ -1,0 +1,74 @@
+"""Where a model comes from, as the master says it."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from .base import Count, Part, ShortText
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+URI_MAX_CHARS = 2_048
+HUB = re.compile(
+    r"^hf://(?P<org>[A-Za-z0-9][\w.-]{0,95})/(?P<repo>[A-Za-z0-9][\w.-]{0,95})"
+    r"(@(?P<revision>[A-Za-z0-9][\w./-]{0,127}))?(:(?P<file>[^:]{1,512}))?$",
+    re.ASCII,
+)
+
+
+class SourceFile(Part):
+    """One file of a manifest, with what proves it; `urls` are mirrors of the same bytes."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    size_bytes: Count
+    sha256: Sha256
+    urls: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16)]
+
+
+class ModelSource(Part):
+    """One model: a repository of the hub, an address, a local path or a manifest."""
+
+    uri: Annotated[str, StringConstraints(min_length=1, max_length=URI_MAX_CHARS)]
+    kind: Literal["hub", "https", "path", "manifest"] = "hub"
+    include: Annotated[tuple[Pattern, ...], Field(max_length=64)] = ()
+    exclude: Annotated[tuple[Pattern, ...], Field(max_length=64)] = ()
+    sha256: Sha256 | None = None
+    """Proof of a single `https` file."""
+    files: Annotated[tuple[SourceFile, ...], Field(max_length=2_048)] = ()
+    credential: ShortText | None = None
+    """Name of a credential on the agent; never the credential."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "ModelSource":
+        if self.kind == "hub" and not HUB.match(self.uri):
+            raise ValueError("a hub source is hf://ORG/REPO[@REVISION][:FILE]")
+        if self.kind == "https" and not self.uri.startswith(("https://", "http://")):
+            raise ValueError("an https source begins with https://")
+        if self.kind == "https" and self.sha256 is None:
+            raise ValueError("an https source needs its sha256: nothing else proves what arrives")
+        if self.kind == "path" and not self.uri.startswith("/"):
+            raise ValueError("a path source is an absolute path on the agent")
+        if (self.kind == "manifest") != bool(self.files):
+            raise ValueError("files belong to a manifest, and a manifest has files")
+        return self
+
+    @property
+    def model(self) -> str:
+        """What the model is called in the store: ORG/REPO, or the last part of the address."""
+        found = HUB.match(self.uri)
+        if found:
+            return f"{found['org']}/{found['repo']}"
+        return re.sub(r"[^\w.-]", "-", self.uri.rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII) or "model"
+
+    @property
+    def revision(self) -> str:
+        """The branch, tag or commit that is asked for; main when none is."""
+        found = HUB.match(self.uri)
+        return (found["revision"] or "main") if found else "main"
+
+    @property
+    def file(self) -> str | None:
+        """The one file of the repository that is asked for."""
+        found = HUB.match(self.uri)
+        return found["file"] if found else None

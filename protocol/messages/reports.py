@@ -1,0 +1,117 @@
+"""What an agent tells its master."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from .base import CommandIdText, Count, Message, Milliseconds, Part, Scalar, ShortText, Text
+
+Severity = Literal["info", "warning", "error", "critical"]
+State = Literal["accepted", "running", "done", "failed", "expired", "cancelled"]
+FINAL_STATES = frozenset({"done", "failed", "expired", "cancelled"})
+
+
+class Failure(Part):
+    """Why a command failed, for people: what, which, why, what to do."""
+
+    code: ShortText
+    what: Text
+    why: Text = ""
+    do: Text = ""
+
+
+class CommandAccepted(Message):
+    """The command is on the agent's disk; it will be carried out."""
+
+    TYPE: ClassVar[str] = "command.accepted"
+    command_id: CommandIdText
+
+
+class CommandProgress(Message):
+    """How far a command is; latest wins."""
+
+    TYPE: ClassVar[str] = "command.progress"
+    command_id: CommandIdText
+    stage: ShortText
+    done: Count = 0
+    total: Count = 0
+    unit: ShortText = ""
+    detail: ShortText = ""
+
+
+class CommandResult(Message):
+    """What became of a command; kept until the master has it."""
+
+    TYPE: ClassVar[str] = "command.result"
+    command_id: CommandIdText
+    state: Literal["done", "failed", "expired", "cancelled"]
+    error: Failure | None = None
+    data: dict[ShortText, Scalar | tuple[Text, ...]] = Field(default_factory=dict)
+
+
+class Event(Message):
+    """Something happened; kept until the master has it."""
+
+    TYPE: ClassVar[str] = "event"
+    event_id: CommandIdText
+    at_ms: Milliseconds
+    kind: ShortText
+    severity: Severity
+    subject: ShortText
+    text: Text
+    fields: dict[ShortText, Scalar] = Field(default_factory=dict)
+
+
+class Alert(Message):
+    """An alert changed its state; kept until the master has it."""
+
+    TYPE: ClassVar[str] = "alert"
+    fingerprint: ShortText
+    sequence: Count
+    rule: ShortText
+    severity: Severity
+    state: Literal["firing", "resolved"]
+    starts_at_ms: Milliseconds
+    ends_at_ms: Milliseconds | None = None
+    labels: dict[ShortText, ShortText] = Field(default_factory=dict)
+    value: float | None = None
+    text: Text = ""
+
+
+class Report(Message):
+    """Figures at one moment: only those that changed, or all of them; latest wins."""
+
+    TYPE: ClassVar[str] = "report"
+    at_ms: Milliseconds
+    full: bool
+    values: Annotated[dict[ShortText, Scalar], Field(max_length=1_024)]
+    alerts: Annotated[tuple[ShortText, ...], Field(max_length=256)] = ()
+    """Fingerprints of every firing alert."""
+
+
+class Inventory(Message):
+    """What the machine has."""
+
+    TYPE: ClassVar[str] = "inventory"
+    values: Annotated[dict[ShortText, Scalar | tuple[ShortText, ...]], Field(max_length=512)]
+
+
+class LogLines(Message):
+    """Lines of an engine's log; `gap` counts bytes that were left out before them."""
+
+    TYPE: ClassVar[str] = "log.lines"
+    engine: ShortText
+    lines: Annotated[tuple[Text, ...], Field(max_length=512)]
+    gap: Count = 0
+
+
+REPORTS: tuple[type[Message], ...] = (
+    CommandAccepted,
+    CommandProgress,
+    CommandResult,
+    Event,
+    Alert,
+    Report,
+    Inventory,
+    LogLines,
+)

@@ -1,0 +1,163 @@
+"""Tokens: the join token that an operator carries, and the signed web tokens of the side doors.
+
+The join token is `msj1.<id>.<secret>.<pin>` in base64url; its secret never travels, it keys a MAC. Web tokens are
+JWT (RFC 7519) with EdDSA (RFC 8037) through PyJWT, signed with the same library as everything else here.
+"""
+
+import base64
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import jwt
+from jwt.algorithms import Algorithm
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
+
+from .errors import Code, ProtocolError
+from .keys import KeyPair
+from .keyset import PIN_BYTES
+
+PREFIX = "msj1"
+TOKEN_ID_BYTES = 8
+SECRET_BYTES = 32
+ASSERTION_LIFE_S = 60
+TYPE_ASSERTION = "mosalama-assertion"
+TYPE_ACCESS = "mosalama-access"
+CLOCK_LEEWAY_S = 30
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class JoinToken:
+    """What lets one machine enrol once, and tells it which roots to trust."""
+
+    token_id: bytes
+    secret: bytes
+    pin: bytes
+
+    def text(self) -> str:
+        """The form that an operator copies."""
+        return ".".join([PREFIX, *(_b64(part) for part in (self.token_id, self.secret, self.pin))])
+
+    def __repr__(self) -> str:
+        """Never the secret."""
+        return f"JoinToken({self.token_id.hex()})"
+
+
+def parse_join_token(text: str) -> JoinToken:
+    """The token of its text; ProtocolError without a word of it."""
+    parts = text.strip().split(".")
+    if len(parts) != 4 or parts[0] != PREFIX:
+        raise ProtocolError(Code.TOKEN, "not a join token: it begins with msj1 and has four parts")
+    try:
+        token_id, secret, pin = (_unb64(part) for part in parts[1:])
+    except ValueError:
+        raise ProtocolError(Code.TOKEN, "not a join token: a part is not base64url") from None
+    if (len(token_id), len(secret), len(pin)) != (TOKEN_ID_BYTES, SECRET_BYTES, PIN_BYTES):
+        raise ProtocolError(Code.TOKEN, "not a join token: a part has the wrong length")
+    return JoinToken(token_id, secret, pin)
+
+
+def mac(secret: bytes, purpose: bytes, transcript: bytes) -> bytes:
+    """Keyed BLAKE2b with 32 bytes; `purpose` has at most 16."""
+    return blake2b(transcript, key=secret, person=purpose, digest_size=32).digest()
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _unb64(text: str) -> bytes:
+    raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _b64(raw) != text:
+        raise ValueError("not canonical base64url")
+    return raw
+
+
+class _Ed25519(Algorithm):
+    """EdDSA for PyJWT with PyNaCl, so that no second crypto library is loaded into the agent."""
+
+    def prepare_key(self, key: Any) -> Any:
+        return SigningKey(key.seed) if isinstance(key, KeyPair) else VerifyKey(key)
+
+    def sign(self, msg: bytes, key: Any) -> bytes:
+        signed: bytes = key.sign(msg).signature
+        return signed
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> bool:
+        try:
+            key.verify(msg, sig)
+        except (BadSignatureError, ValueError, TypeError):
+            return False
+        return True
+
+    @staticmethod
+    def to_jwk(key_obj: Any, as_dict: bool = False) -> Any:
+        raise NotImplementedError("keys do not travel in tokens here")
+
+    @staticmethod
+    def from_jwk(jwk: Any) -> Any:
+        raise NotImplementedError("keys do not travel in tokens here")
+
+
+def _engine() -> jwt.PyJWT:
+    engine = jwt.PyJWT()
+    signatures = engine._jws  # noqa: SLF001  # the one place where PyJWT keeps its algorithms for this object
+    for name in list(signatures.get_algorithms()):
+        signatures.unregister_algorithm(name)
+    signatures.register_algorithm("EdDSA", _Ed25519())
+    return engine
+
+
+_JWT = _engine()
+"""Knows EdDSA and nothing else, so that no other algorithm can be asked for."""
+
+
+def assertion(key: KeyPair, agent_id: str, audience: str, now_s: int, jti: str) -> str:
+    """The agent's own token for one upgrade: lives a minute, is made anew for each attempt."""
+    claims = {"sub": agent_id, "aud": audience, "iat": now_s, "exp": now_s + ASSERTION_LIFE_S, "jti": jti}
+    return _JWT.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE_ASSERTION, "kid": key.kid.hex()})  # type: ignore[arg-type]  # our algorithm prepares a KeyPair
+
+
+def access_token(key: KeyPair, agent_id: str, agent_kid: bytes, audience: str, now_s: int, life_s: int) -> str:
+    """The master's token for the side doors, bound to the agent's key."""
+    claims = {
+        "sub": agent_id,
+        "aud": audience,
+        "iat": now_s,
+        "exp": now_s + life_s,
+        "cnf": {"kid": agent_kid.hex()},
+    }
+    return _JWT.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE_ACCESS, "kid": key.kid.hex()})  # type: ignore[arg-type]  # our algorithm prepares a KeyPair
+
+
+def token_subject(text: str) -> str:
+    """Who a token says it is from, before anything is verified: only for finding the key to verify it with."""
+    try:
+        claims = _JWT.decode(text, options={"verify_signature": False})
+    except jwt.PyJWTError:
+        raise ProtocolError(Code.TOKEN, "not a token") from None
+    subject = claims.get("sub")
+    if not isinstance(subject, str):
+        raise ProtocolError(Code.TOKEN, "a token without a subject")
+    return subject
+
+
+def check_token(text: str, public: bytes, kind: str, audience: str, now_s: int) -> dict[str, Any]:
+    """The claims of a token of this kind for this audience, signed by this key and alive at `now_s`."""
+    try:
+        header = jwt.get_unverified_header(text)
+        if header.get("typ") != kind or header.get("alg") != "EdDSA":
+            raise ProtocolError(Code.TOKEN, "a token of another kind")
+        claims: dict[str, Any] = _JWT.decode(
+            text,
+            public,
+            algorithms=["EdDSA"],
+            audience=audience,
+            options={"require": ["sub", "aud", "iat", "exp"], "verify_exp": False, "verify_iat": False},
+        )
+    except jwt.PyJWTError:
+        raise ProtocolError(Code.TOKEN, "a token that does not hold") from None
+    if not claims["iat"] - CLOCK_LEEWAY_S <= now_s < claims["exp"] + CLOCK_LEEWAY_S:
+        raise ProtocolError(Code.TOKEN, "a token outside its time")
+    return claims

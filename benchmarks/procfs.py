@@ -9,11 +9,17 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def pss_mib(pids: Iterable[int]) -> float:
     """Sum of the proportional set sizes in MiB. Raises FileNotFoundError when one has ended."""
-    kib = 0
-    for pid in pids:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        kib += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return kib / 1024
+    return sum(_rollup_kib(pid, "Pss") for pid in pids) / 1024
+
+
+def rss_mib(pids: Iterable[int]) -> float:
+    """Sum of the resident set sizes in MiB; a page of two processes counts twice."""
+    return sum(_rollup_kib(pid, "Rss") for pid in pids) / 1024
+
+
+def _rollup_kib(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -1,0 +1,25 @@
+"""How much the journal keeps."""
+
+from pydantic import Field
+
+from .base import Section
+
+
+class JournalSettings(Section):
+    """What is durable on this machine, and its bounds."""
+
+    outbox_rows_max: int = Field(
+        default=50_000,
+        ge=100,
+        le=10_000_000,
+        description="Messages that may wait for the master; beyond it new commands are refused as busy.",
+    )
+    ledger_kept_s: float = Field(
+        default=7 * 86_400.0, ge=86_400.0, le=365 * 86_400.0, description="Time that an ended command is remembered."
+    )
+    ledger_rows_kept: int = Field(
+        default=100_000, ge=1_000, le=10_000_000, description="Ended commands that are remembered whatever their age."
+    )
+    retry_s: float = Field(
+        default=1.0, ge=0.05, le=60.0, description="Between two tries to write when the disk refuses."
+    )

@@ -1,0 +1,48 @@
+"""What the link's loop tells the link's actor."""
+
+from dataclasses import dataclass
+
+from protocol.agent_session import Commanded
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUp:
+    """A session stands; the master has our stream up to `received_offset`."""
+
+    session: int
+    master: str
+    agent_id: str
+    received_offset: int
+    skew_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDown:
+    """There is no session; `state` is a word of LinkChanged, the next try comes in `next_try_in_s`."""
+
+    state: str
+    why: str
+    next_try_in_s: float | None
+    agent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A verified command of the master; `at_ms` is the master's clock as it is estimated here."""
+
+    session: int
+    commanded: Commanded
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerHas:
+    """The master has our stream on its disk up to this offset."""
+
+    session: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """Asked: the latest LinkChanged."""

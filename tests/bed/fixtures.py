@@ -20,9 +20,15 @@ TEST_S = 60
 
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Bed]:
-    """All of it; parts come up when asked for and are stopped after the last test."""
+    """All of it; parts come up when asked for and are stopped after the last test.
+
+    In an engine that is ours alone, a container that a test did not remove fails the run.
+    """
     with Bed() as everything:
         yield everything
+        own = "engine" in vars(everything) and everything.engine.owned
+        left = everything.engine.containers() if own else []
+    assert not left, f"containers that tests did not remove: {left}"
 
 
 @pytest.fixture(scope="session")

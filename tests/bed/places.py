@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BED = ROOT / ".bed"
 CACHE = BED / "cache"
 LOGS = BED / "logs"
+LOGS_KEPT_S = 86400
 
 
 def folder(*parts: str) -> Path:
@@ -23,6 +25,14 @@ def folder(*parts: str) -> Path:
 def short_folder() -> Path:
     """A new folder for unix sockets, whose paths may have at most 107 bytes; the caller removes it."""
     return Path(tempfile.mkdtemp(prefix="bed-", dir="/tmp"))
+
+
+def prune_logs() -> None:
+    """Remove what programs wrote more than a day ago."""
+    for log in LOGS.glob("*.log"):
+        with contextlib.suppress(FileNotFoundError):  # another run prunes too
+            if log.stat().st_mtime < time.time() - LOGS_KEPT_S:
+                log.unlink()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Self
 from tests.bed import llama_image, tiny_gguf, tiny_hf
 from tests.bed.docker_engine import DockerEngine
 from tests.bed.hub import LocalHub
-from tests.bed.places import folder, locked
+from tests.bed.places import folder, locked, prune_logs
 from tests.bed.registry import Registry
 
 IMAGE_IN_REGISTRY = "llama-server"
@@ -20,6 +20,7 @@ class Bed:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        prune_logs()
 
     @functools.cached_property
     def engine(self) -> DockerEngine:

@@ -231,9 +231,7 @@ class Core(Planner):
         delay = delay_s(child.spec.backoff, child.failures, self._rng)
         severity = "critical" if child.failures == LOUD_AFTER + 1 else "warning"
         self.emit(Restarting(child.spec.id, child.incarnation, kind))
-        self.emit(
-            Report(child.spec.id, "restarting", severity, child.last_reason, child.incarnation, "", delay)
-        )
+        self.emit(Report(child.spec.id, "restarting", severity, child.last_reason, child.incarnation, "", delay))
         if self.spec.strategy in {Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE}:
             self.restart_group(child, delay)
         elif delay:

@@ -27,9 +27,7 @@ class SupervisionEvent:
 class EventLog:
     """A ring of the last `kept` events. `observer` is called from any thread and must not block."""
 
-    def __init__(
-        self, runtime: "Runtime", kept: int, observer: Callable[[SupervisionEvent], None] | None
-    ) -> None:
+    def __init__(self, runtime: "Runtime", kept: int, observer: Callable[[SupervisionEvent], None] | None) -> None:
         self._runtime, self._observer = runtime, observer
         self._ring: deque[SupervisionEvent] = deque(maxlen=kept)
         self._lock = runtime.lock()

@@ -67,9 +67,7 @@ class Future:
             with waiting(caller.cell, self.target):
                 answered = self._park(parker, until)
         if not answered:
-            raise AskTimeout(
-                self.target.path, f"no answer within {until - now:.3g} s; the work may still be done"
-            )
+            raise AskTimeout(self.target.path, f"no answer within {until - now:.3g} s; the work may still be done")
 
     def _park(self, parker: "Parker", until: float) -> bool:
         while not self.done():

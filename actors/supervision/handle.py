@@ -87,7 +87,5 @@ def _check_direction(caller: "Cell", target: "Cell") -> None:
         raise AskCycle(caller.path, "an actor cannot wait for itself")
     for upper, lower in ((caller.path, target.path), (target.path, caller.path)):
         if lower.startswith(upper + "/"):
-            raise AskCycle(
-                caller.path, f"a supervisor and what is below it only tell each other ({upper}, {lower})"
-            )
+            raise AskCycle(caller.path, f"a supervisor and what is below it only tell each other ({upper}, {lower})")
     check_cycle(caller, target)

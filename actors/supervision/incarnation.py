@@ -18,7 +18,7 @@ from .future import Future, why
 from .inbox import Inbox
 from .mailbox import Consumer
 from .signals import Down, Ignored, Kind, Ready, Recovered, Signal
-from .spec import ChildSpec
+from .spec import ChildSpec, spent
 from .tasks import Tasks
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Incarnation(pykka.ThreadingActor):
     use_daemon_thread = True
 
     def __init__(self, cell: "Cell", spec: ChildSpec, behaviour: Callable[[], Behaviour], boss: Boss) -> None:
-        self.cell, self.spec, self.boss = cell, spec, boss
+        self.cell, self.spec, self.boss = cell, spent(spec), boss
         self.services, self.runtime = cell.services, cell.services.runtime
         self.number = cell.number
         self.consumer = Consumer(self.runtime.parker())
@@ -80,7 +80,7 @@ class Incarnation(pykka.ThreadingActor):
         self.started_at = self.runtime.now()
         self.worker: Any = None
         self.tasks = Tasks(self)
-        self._make = behaviour
+        self._make: Callable[[], Behaviour] | None = behaviour
         self._behaviour: Behaviour | None = None
         self._down_sent = False
         super().__init__()
@@ -121,16 +121,17 @@ class Incarnation(pykka.ThreadingActor):
         try:
             return step()
         except Ignore as error:
-            return (
-                Death(Kind.NORMAL, why(error), ignored=True) if starting else death_of(error, starting=False)
-            )
+            return Death(Kind.NORMAL, why(error), ignored=True) if starting else death_of(error, starting=False)
         except BaseException as error:  # noqa: BLE001  # nothing may leave this thread: that is the point
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 self.report("exit_requested", severity="warning", reason=why(error))
             return death_of(error, starting=starting)
 
     def _begin(self) -> Death | None:
-        self._behaviour = self._make()
+        make, self._make = self._make, None
+        assert make is not None  # an incarnation begins once
+        self._behaviour = make()
+        make = None
         info = self._behaviour.start(self)
         if info is not PENDING:
             self.ready(info)
@@ -226,9 +227,7 @@ class Incarnation(pykka.ThreadingActor):
         return None
 
     def _depart(self, death: Death) -> None:
-        in_flight = (
-            "" if isinstance(self.message, Death) or self.message is None else type(self.message).__name__
-        )
+        in_flight = "" if isinstance(self.message, Death) or self.message is None else type(self.message).__name__
         death.forget_cause()
         self.message, self.future, self._behaviour, self.busy_since = None, None, None, 0.0
         undelivered = self.cell.mailbox.detach(self.consumer)

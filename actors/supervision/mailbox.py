@@ -200,9 +200,7 @@ class Mailbox:
             gone = [item for item, kept in zip(self._user, keep, strict=True) if not kept]
             self._user = deque(item for item, kept in zip(self._user, keep, strict=True) if kept)
         for item in gone:
-            self.dead(
-                item, ActorRestarting(self.path, "being restarted; its mailbox keeps nothing meanwhile")
-            )
+            self.dead(item, ActorRestarting(self.path, "being restarted; its mailbox keeps nothing meanwhile"))
 
     def put_back(self, envelope: "Envelope") -> None:
         """Queue a message at the front again."""

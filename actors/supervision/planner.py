@@ -41,11 +41,7 @@ class Planner(Roster):
         if self.spec.strategy is Strategy.REST_FOR_ONE:
             names = names[names.index(trigger.spec.id) :]
         children = self.children
-        return [
-            name
-            for name in names
-            if children[name].phase is not Phase.GAVE_UP and not children[name].stoppers
-        ]
+        return [name for name in names if children[name].phase is not Phase.GAVE_UP and not children[name].stoppers]
 
     def stop(self, child: Child, reason: str, goal: Goal) -> bool:
         """Begin to stop a living child; `goal` is what it becomes. True when it is down at once."""

@@ -192,6 +192,4 @@ def counts(core: "Core") -> ChildCounts:
     """How many there are; active are those with a living incarnation."""
     children = list(core.children.values())
     supervisors = sum(child.spec.is_supervisor for child in children)
-    return ChildCounts(
-        len(children), sum(child.alive for child in children), supervisors, len(children) - supervisors
-    )
+    return ChildCounts(len(children), sum(child.alive for child in children), supervisors, len(children) - supervisors)

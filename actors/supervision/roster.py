@@ -6,7 +6,7 @@ from .effects import Abandon, Arm, Effect, Ended, Forget, Reply, Spawn
 from .messages import ChildReply
 from .plan import Plan
 from .signals import Due, Kind
-from .spec import Restart, Strategy, SupervisorSpec
+from .spec import Restart, Strategy, SupervisorSpec, spent
 
 
 class Roster:
@@ -15,9 +15,7 @@ class Roster:
     def __init__(self, spec: SupervisorSpec, numbers: dict[str, int]) -> None:
         self.spec = spec
         self.window = Window(spec.intensity, spec.period_s)
-        self.children = {
-            child.id: Child(child, incarnation=numbers.get(child.id, 0)) for child in spec.children
-        }
+        self.children = {child.id: Child(child, incarnation=numbers.get(child.id, 0)) for child in spec.children}
         self.plan = Plan()
         self.now = 0.0
         """When the current event happened, monotonic seconds."""
@@ -38,6 +36,7 @@ class Roster:
         child.goal = Goal.STOP
         epoch = child.enter(Phase.STARTING)
         self.emit(Spawn(child.spec, child.incarnation))
+        child.spec = spent(child.spec)
         if not child.spec.is_supervisor:
             self.emit(Arm(child.spec.id, Due.START, epoch, child.spec.start_timeout_s))
 
@@ -78,6 +77,4 @@ class Roster:
         """Answer whoever asked for this start."""
         if child.starter is not None:
             asker, child.starter = child.starter, None
-            self.emit(
-                Reply(asker, ChildReply(child.spec.id, "start", ok=ok, error=error, detail=detail, info=info))
-            )
+            self.emit(Reply(asker, ChildReply(child.spec.id, "start", ok=ok, error=error, detail=detail, info=info)))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from .actor import Actor
@@ -170,3 +170,14 @@ class ChildSpec:
         if self.shutdown_s is not None:
             return self.shutdown_s
         return math.inf if self.is_supervisor else 5.0
+
+
+def spent(spec: ChildSpec) -> ChildSpec:
+    """A started temporary child needs its factory no more: without it, its arguments are not kept alive."""
+    if spec.restart is not Restart.TEMPORARY or spec.is_supervisor:
+        return spec
+    return replace(spec, factory=_no_factory)
+
+
+def _no_factory() -> Actor:
+    raise AssertionError("a temporary child is started only once")

@@ -115,7 +115,7 @@ class SupervisorBehaviour:
         for effect in self.core.handle(signal, self._me.runtime.now()):
             self._do(effect)
 
-    def _do(self, effect: Effect) -> None:  # noqa: C901  # a table of effects
+    def _do(self, effect: Effect) -> None:  # a table of effects
         match effect:
             case Spawn():
                 self._spawn(effect.spec, effect.incarnation)

@@ -104,9 +104,7 @@ class System:
         self._stopping = True
         self._root.mailbox.signal(Stop("shutdown"))
         if self._down is None and not self._done.park(timeout_s):
-            self.log.emit(
-                ROOT, "stop_timeout", severity="error", reason=f"not stopped within {timeout_s:g} s"
-            )
+            self.log.emit(ROOT, "stop_timeout", severity="error", reason=f"not stopped within {timeout_s:g} s")
         self._done.unpark()
         self._stop_workers()
         self._exit(EXIT_OK, "asked to stop")
@@ -135,9 +133,7 @@ class System:
             self._root.current = None
             self._root.mailbox.close("the system ended")
             if not self._stopping and signal.kind is not Kind.START_FAILED:
-                self.log.emit(
-                    ROOT, "escalated", severity="critical", reason=signal.reason, detail=signal.traceback
-                )
+                self.log.emit(ROOT, "escalated", severity="critical", reason=signal.reason, detail=signal.traceback)
                 self._exit(EXIT_ESCALATED, signal.reason)
             self._ready.unpark()
             self._done.unpark()

@@ -45,9 +45,7 @@ class Tasks:
         self._ids = itertools.count(1)
         self._running: dict[int, Task] = {}
 
-    def start(
-        self, name: str, fn: Callable[..., object], args: tuple[object, ...], cancel: Cancel | None
-    ) -> Task:
+    def start(self, name: str, fn: Callable[..., object], args: tuple[object, ...], cancel: Cancel | None) -> Task:
         """Run `fn(*args)` in a thread named after the actor and `name`."""
         task = Task(next(self._ids), name, cancel)
         self._running[task.id] = task

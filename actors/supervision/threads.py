@@ -72,8 +72,7 @@ class ThreadRuntime:
 
     def spawn(self, name: str, fn: Callable[[], None]) -> ThreadWorker:
         """Start a daemon thread with a copy of the caller's context variables."""
-        if threading.stack_size() != self._stack_bytes:
-            threading.stack_size(self._stack_bytes)
+        threading.stack_size(self._stack_bytes)  # each time: merely reading it sets it back to the default
         run = contextvars.copy_context().run
         thread = threading.Thread(target=run, args=(fn,), name=name, daemon=True)
         thread.start()

@@ -80,6 +80,4 @@ class Watchdog:
     def _lost(self, incarnation: "Incarnation") -> None:
         """A worker that ended without a word: the loop itself failed."""
         if self._services.live.pop(id(incarnation), None) is not None and not incarnation.fenced:
-            incarnation.send_down(
-                Down(incarnation.spec.id, incarnation.number, Kind.LOST, "its thread ended silently")
-            )
+            incarnation.send_down(Down(incarnation.spec.id, incarnation.number, Kind.LOST, "its thread ended silently"))

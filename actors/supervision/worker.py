@@ -17,12 +17,15 @@ class ActorBehaviour:
     """Builds the actor inside its own thread, so that a slow or raising constructor hits nobody else."""
 
     def __init__(self, factory: Callable[[], Actor]) -> None:
-        self._factory = factory
+        self._factory: Callable[[], Actor] | None = factory
         self._actor: Actor | None = None
 
     def start(self, incarnation: "Incarnation") -> object:
         """Build, give the context, run on_start."""
-        actor = self._factory()
+        factory, self._factory = self._factory, None
+        assert factory is not None  # an incarnation begins once
+        actor = factory()
+        factory = None
         actor.context = Context(incarnation)
         self._actor = actor
         return actor.on_start()

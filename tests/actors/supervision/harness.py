@@ -33,7 +33,7 @@ class Gate:
             parker.park(within_s)
 
 
-class Boom(Exception):
+class Boom(Exception):  # noqa: N818  # short, as it is written often
     pass
 
 
@@ -110,9 +110,7 @@ class World:
 
     def system(self, *children, strategy=Strategy.ONE_FOR_ONE, settings=SETTINGS, **flags):
         flags = {"intensity": 100, "period_s": 3600.0} | flags
-        system = System(
-            SupervisorSpec(strategy, children, **flags), runtime=self.runtime, settings=settings
-        )
+        system = System(SupervisorSpec(strategy, children, **flags), runtime=self.runtime, settings=settings)
         self.systems.append(system)
         return system
 
@@ -131,8 +129,10 @@ class World:
 
     def until_incarnation(self, system, path, number):
         self.until(
-            lambda: (found := self.node(system, path)) is not None
-            and (found.incarnation, found.state) == (number, "running"),
+            lambda: (
+                (found := self.node(system, path)) is not None
+                and (found.incarnation, found.state) == (number, "running")
+            ),
             f"{path} is running as #{number}",
         )
 
@@ -146,12 +146,7 @@ class World:
 
     def events(self, kind, path=None, system=None):
         systems = [system] if system else self.systems
-        return [
-            event
-            for one in systems
-            for event in one.events()
-            if event.kind == kind and path in {None, event.path}
-        ]
+        return [event for one in systems for event in one.events() if event.kind == kind and path in {None, event.path}]
 
     def log(self):
         return "\n".join(

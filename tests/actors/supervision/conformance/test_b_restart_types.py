@@ -1,5 +1,6 @@
 """Who is restarted after which end (cases 17 to 27)."""
 
+import functools
 import gc
 import weakref
 
@@ -73,12 +74,9 @@ def test_c25_temporary_no_args_kept(world):
     dies = weakref.ref(large)
     system = world.start(world.group("pool", strategy=Strategy.DYNAMIC))
 
-    def spec():
-        held = [large]
-        return ChildSpec("x", lambda: Uses(held.pop()), restart=Restart.TEMPORARY, backoff=FAST)
-
-    assert system.handle("/root/pool").call(StartChild(spec())).ok
-    del large
+    spec = ChildSpec("x", functools.partial(Uses, large), restart=Restart.TEMPORARY, backoff=FAST)
+    assert system.handle("/root/pool").call(StartChild(spec)).ok
+    del large, spec
 
     def dead():
         gc.collect()
@@ -90,9 +88,7 @@ def test_c25_temporary_no_args_kept(world):
 
 def test_c26_temporary_bystander():
     for strategy, killed in ((Strategy.ONE_FOR_ALL, "c"), (Strategy.REST_FOR_ONE, "a")):
-        driver = Driver(
-            child("a"), child("b", restart=Restart.TEMPORARY), child("c"), strategy=strategy
-        ).boot()
+        driver = Driver(child("a"), child("b", restart=Restart.TEMPORARY), child("c"), strategy=strategy).boot()
         driver.down(killed)
         assert driver.phase("b") is None
         assert driver.incarnations() == {"a": 2, "c": 2}

@@ -90,7 +90,6 @@ def test_c59_stop_during_start(world):
     group = system.handle("/root")
     spec = world.child("x", lambda actor: gate.wait(), start_timeout_s=20.0, shutdown_s=20.0)
 
-
     started = group.ask(StartChild(spec), timeout_s=20.0)
     world.until(lambda: gate.arrived, "x is starting")
     stopped = group.ask(StopChild("x"), timeout_s=20.0)

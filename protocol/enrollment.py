@@ -37,9 +37,9 @@ class EnrollRequest:
     covered: bytes
     frame: bytes
 
-    def prove(self, secret: bytes) -> None:
+    def prove(self, mac_key: bytes) -> None:
         """Return if the sender knows the token's secret."""
-        if not compare_digest(mac(secret, MAC_REQUEST, self.covered), self.tag):
+        if not compare_digest(mac(mac_key, MAC_REQUEST, self.covered), self.tag):
             raise ProtocolError(Code.TOKEN, "the token's secret is not known to the sender")
 
 
@@ -60,7 +60,7 @@ def make_request(token: JoinToken, key: KeyPair, inventory: Inventory, nonce: by
         key,
         Purpose.ENROL_REQUEST,
         UNBOUND,
-        encode([covered, key.public, mac(token.secret, MAC_REQUEST, covered)]),
+        encode([covered, key.public, mac(token.mac_key, MAC_REQUEST, covered)]),
     )
 
 
@@ -97,7 +97,7 @@ def make_answer(
 ) -> bytes:
     """The answer of `POST /v1/enrol`, sealed by the token key."""
     covered = encode([agent_id, roots.model_dump(mode="python"), document, access])
-    tag = mac(secret, MAC_ANSWER, digest(request.frame) + covered)
+    tag = mac(mac_key, MAC_ANSWER, digest(request.frame) + covered)
     return seal(key, Purpose.ENROL_ANSWER, digest(request.frame), encode([covered, tag]))
 
 
@@ -110,7 +110,7 @@ def open_answer(frame: bytes, token: JoinToken, request: bytes, *, now_ms: int) 
         roots = Roots.model_validate(raw_roots)
     except (TypeError, ValueError):  # a ValidationError is a ValueError
         raise ProtocolError(Code.DECODE, "not an enrollment answer") from None
-    if not compare_digest(mac(token.secret, MAC_ANSWER, digest(request) + covered), tag):
+    if not compare_digest(mac(token.mac_key, MAC_ANSWER, digest(request) + covered), tag):
         raise ProtocolError(Code.TOKEN, "the answer does not come from the master that made the token")
     if not compare_digest(roots.pin(), token.pin):
         raise ProtocolError(Code.KEYSET, "the master's roots are not those that the token pins")

@@ -15,7 +15,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from .errors import Code, ProtocolError
-from .keys import KeyPair
+from .keys import KeyPair, digest
 from .keyset import PIN_BYTES
 
 PREFIX = "msj1"
@@ -34,6 +34,11 @@ class JoinToken:
     token_id: bytes
     secret: bytes
     pin: bytes
+
+    @property
+    def mac_key(self) -> bytes:
+        """What both sides key their MACs with; the master keeps this and not the secret that the operator carries."""
+        return digest(b"mosalama/1/join\0", self.secret)
 
     def text(self) -> str:
         """The form that an operator copies."""
@@ -58,9 +63,9 @@ def parse_join_token(text: str) -> JoinToken:
     return JoinToken(token_id, secret, pin)
 
 
-def mac(secret: bytes, purpose: bytes, transcript: bytes) -> bytes:
+def mac(mac_key: bytes, purpose: bytes, transcript: bytes) -> bytes:
     """Keyed BLAKE2b with 32 bytes; `purpose` has at most 16."""
-    return blake2b(transcript, key=secret, person=purpose, digest_size=32).digest()
+    return blake2b(transcript, key=mac_key, person=purpose, digest_size=32).digest()
 
 
 def _b64(raw: bytes) -> str:

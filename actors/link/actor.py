@@ -142,9 +142,13 @@ class LinkActor(Actor):
 
     def _not_accepted(self, refused: journal.NotAccepted) -> None:
         self._acknowledge(refused.offset)
-        retry = "later" if refused.later else "no"
         self._log.warning("command.not_accepted", command_id=refused.command_id, code=refused.code, why=refused.detail)
-        message = Refused(code=refused.code, retry=retry, detail=refused.detail[:200], field=refused.command_id)
+        message = Refused(
+            code=refused.code,
+            retry="later" if refused.later else "no",
+            detail=refused.detail[:200],
+            field=refused.command_id,
+        )
         self._put(Lane.CONTROL, message, None)
 
     # -- the outbox ------------------------------------------------------------------------------------------

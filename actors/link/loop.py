@@ -118,12 +118,15 @@ class LinkLoop:
                 state = "unenrolled" if isinstance(error, EnrollError) else "deregistered" if slow else "waiting"
                 if not isinstance(error, DroppedError):
                     self._reconnect.failed()
-            if self._stopping:
+            if self._ended():
                 return
             delay_s = self._reconnect.delay_s(self._bridge.rng, slow=slow)
             self._log.info("link.down", why=why, next_try_s=round(delay_s, 1))
             self._bridge.tell(SessionDown(state, why, delay_s, None))
             await self._sleep(delay_s)
+
+    def _ended(self) -> bool:
+        return self._stopping
 
     async def _sleep(self, delay_s: float) -> None:
         assert self._wake is not None

@@ -1,0 +1,264 @@
+"""The book in one SQLite file, used by one thread."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .book import AgentRow, CommandRow, TokenRow
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE tokens (
+    token_id BLOB PRIMARY KEY, mac_key BLOB NOT NULL, expires_ms INTEGER NOT NULL, uses_left INTEGER NOT NULL,
+    note TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE enrolments (token_id BLOB NOT NULL, public BLOB NOT NULL, agent_id TEXT NOT NULL);
+CREATE TABLE agents (
+    agent_id TEXT PRIMARY KEY, public BLOB NOT NULL, next_public BLOB, enrolled_ms INTEGER NOT NULL,
+    state TEXT NOT NULL, received_offset INTEGER NOT NULL, seen_ms INTEGER NOT NULL, inventory TEXT NOT NULL,
+    report TEXT NOT NULL, report_ms INTEGER NOT NULL, sent_offset INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE generations (agent_id TEXT, engine TEXT, value INTEGER NOT NULL, PRIMARY KEY (agent_id, engine));
+CREATE TABLE commands (
+    command_id TEXT PRIMARY KEY, agent_id TEXT NOT NULL, position INTEGER NOT NULL, word TEXT NOT NULL,
+    envelope BLOB NOT NULL, issued_ms INTEGER NOT NULL, ttl_ms INTEGER NOT NULL, state TEXT NOT NULL,
+    progress TEXT, result TEXT, updated_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX commands_order ON commands (agent_id, position);
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, agent_id TEXT NOT NULL, event_id TEXT NOT NULL UNIQUE,
+    payload TEXT NOT NULL
+);
+CREATE TABLE alerts (
+    agent_id TEXT NOT NULL, fingerprint TEXT NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (agent_id, fingerprint)
+);
+"""
+OPEN = "('queued', 'sent')"
+AGENT = "agent_id, public, next_public, enrolled_ms, state, received_offset, seen_ms, inventory, report, report_ms"
+COMMAND = "command_id, agent_id, position, word, envelope, issued_ms, ttl_ms, state, progress, result, updated_ms"
+
+
+class SqliteBook:
+    """WAL with synchronous=FULL: what a method returned from is on disk."""
+
+    def __init__(self, file: Path) -> None:
+        self._db = sqlite3.connect(file, timeout=10.0, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise RuntimeError(f"{file}: written by a newer version ({version}); install that version again")
+        if version == 0:
+            self._db.executescript(f"BEGIN;{SCHEMA};PRAGMA user_version={VERSION};COMMIT")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # -- tokens and agents -----------------------------------------------------------------------------------
+
+    def add_token(self, row: TokenRow) -> None:
+        """A new join token."""
+        with self._transaction() as db:
+            values = (row.token_id, row.mac_key, row.expires_ms, row.uses_left, row.note)
+            db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?)", values)
+
+    def token(self, token_id: bytes) -> TokenRow | None:
+        """A join token."""
+        row = self._db.execute("SELECT * FROM tokens WHERE token_id = ?", (token_id,)).fetchone()
+        return None if row is None else TokenRow(*row)
+
+    def enrolled_with(self, token_id: bytes) -> Sequence[tuple[bytes, str]]:
+        """Public keys and agent ids that used a token."""
+        return self._db.execute("SELECT public, agent_id FROM enrolments WHERE token_id = ?", (token_id,)).fetchall()
+
+    def enrol(self, row: AgentRow, token_id: bytes) -> None:
+        """A new agent; one use of the token is gone."""
+        with self._transaction() as db:
+            db.execute(
+                f"INSERT INTO agents ({AGENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  # our own constant
+                (
+                    row.agent_id,
+                    row.public,
+                    row.next_public,
+                    row.enrolled_ms,
+                    row.state,
+                    row.received_offset,
+                    row.seen_ms,
+                    json.dumps(row.inventory),
+                    "{}",
+                    0,
+                ),
+            )
+            db.execute("INSERT INTO enrolments VALUES (?, ?, ?)", (token_id, row.public, row.agent_id))
+            db.execute("UPDATE tokens SET uses_left = uses_left - 1 WHERE token_id = ?", (token_id,))
+
+    def agents(self) -> Sequence[AgentRow]:
+        """Every agent, by the time it enrolled."""
+        rows = self._db.execute(f"SELECT {AGENT} FROM agents ORDER BY enrolled_ms")  # noqa: S608  # our own constant
+        return [_agent(row) for row in rows]
+
+    def agent(self, agent_id: str) -> AgentRow | None:
+        """One agent."""
+        row = self._db.execute(
+            f"SELECT {AGENT} FROM agents WHERE agent_id = ?",  # noqa: S608  # our own constant
+            (agent_id,),
+        ).fetchone()
+        return None if row is None else _agent(row)
+
+    def set_agent_state(self, agent_id: str, state: str) -> None:
+        """Active, drained or revoked."""
+        self._db.execute("UPDATE agents SET state = ? WHERE agent_id = ?", (state, agent_id))
+
+    def set_keys(self, agent_id: str, public: bytes, next_public: bytes | None) -> None:
+        """The agent's keys."""
+        self._db.execute(
+            "UPDATE agents SET public = ?, next_public = ? WHERE agent_id = ?", (public, next_public, agent_id)
+        )
+
+    def seen(self, agent_id: str, now_ms: int) -> None:
+        """The agent was heard."""
+        self._db.execute("UPDATE agents SET seen_ms = ? WHERE agent_id = ?", (now_ms, agent_id))
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    def next_generation(self, agent_id: str, engine: str) -> int:
+        """A number greater than every one before for this engine."""
+        with self._transaction() as db:
+            (value,) = db.execute(
+                "INSERT INTO generations VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET value = value + 1 RETURNING value",
+                (agent_id, engine),
+            ).fetchone()
+        return int(value)
+
+    def add_command(self, row: CommandRow) -> CommandRow:
+        """Queue a command; the row with its offset."""
+        with self._transaction() as db:
+            (position,) = db.execute(
+                "UPDATE agents SET sent_offset = sent_offset + 1 WHERE agent_id = ? RETURNING sent_offset",
+                (row.agent_id,),
+            ).fetchone()
+            values = (row.word, row.envelope, row.issued_ms, row.ttl_ms, row.state, None, None, row.updated_ms)
+            db.execute(
+                "INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (row.command_id, row.agent_id, position, *values),
+            )
+        found = self.command(row.command_id)
+        assert found is not None
+        return found
+
+    def command(self, command_id: str) -> CommandRow | None:
+        """One command."""
+        row = self._db.execute(
+            f"SELECT {COMMAND} FROM commands WHERE command_id = ?",  # noqa: S608  # our own constant
+            (command_id,),
+        ).fetchone()
+        return None if row is None else _command(row)
+
+    def commands_after(self, agent_id: str, offset: int) -> Sequence[CommandRow]:
+        """Commands of the agent with a higher offset that it does not have yet, in order."""
+        rows = self._db.execute(
+            f"SELECT {COMMAND} FROM commands WHERE agent_id = ? AND position > ?"  # noqa: S608  # our own constants
+            f" AND state IN {OPEN} ORDER BY position",
+            (agent_id, offset),
+        )
+        return [_command(row) for row in rows]
+
+    def mark_command(self, command_id: str, state: str, now_ms: int) -> None:
+        """A state that came without a durable message; an end is never undone."""
+        self._db.execute(
+            "UPDATE commands SET state = ?, updated_ms = ? WHERE command_id = ?"
+            " AND state IN ('queued', 'sent', 'accepted', 'running')",
+            (state, now_ms, command_id),
+        )
+
+    def progress(self, command_id: str, progress: dict[str, Any], now_ms: int) -> None:
+        """How far a command is."""
+        self._db.execute(
+            "UPDATE commands SET progress = ?, updated_ms = ? WHERE command_id = ?",
+            (json.dumps(progress), now_ms, command_id),
+        )
+
+    # -- what agents tell ------------------------------------------------------------------------------------
+
+    def receive(self, agent_id: str, messages: Sequence[tuple[int, str, dict[str, Any]]], now_ms: int) -> int:
+        """Durable messages of an agent in order; those that are here already are skipped."""
+        with self._transaction() as db:
+            (at,) = db.execute("SELECT received_offset FROM agents WHERE agent_id = ?", (agent_id,)).fetchone()
+            for offset, word, payload in messages:
+                if offset > at:
+                    self._keep(db, agent_id, word, payload, now_ms)
+                    at = offset
+            db.execute("UPDATE agents SET received_offset = ?, seen_ms = ? WHERE agent_id = ?", (at, now_ms, agent_id))
+        return int(at)
+
+    def _keep(self, db: sqlite3.Connection, agent_id: str, word: str, payload: dict[str, Any], now_ms: int) -> None:
+        text = json.dumps(payload)
+        match word:
+            case "command.accepted":
+                db.execute(
+                    "UPDATE commands SET state = 'accepted', updated_ms = ? WHERE command_id = ? AND state IN"
+                    " ('queued', 'sent')",
+                    (now_ms, payload["command_id"]),
+                )
+            case "command.result":
+                db.execute(
+                    "UPDATE commands SET state = ?, result = ?, updated_ms = ? WHERE command_id = ? AND agent_id = ?",
+                    (payload["state"], text, now_ms, payload["command_id"], agent_id),
+                )
+            case "event":
+                db.execute(
+                    "INSERT OR IGNORE INTO events (agent_id, event_id, payload) VALUES (?, ?, ?)",
+                    (agent_id, payload["event_id"], text),
+                )
+            case "alert":
+                db.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?)", (agent_id, payload["fingerprint"], text))
+            case "inventory":
+                inventory = json.dumps(payload["values"])
+                db.execute("UPDATE agents SET inventory = ? WHERE agent_id = ?", (inventory, agent_id))
+
+    def report(self, agent_id: str, values: dict[str, Any], at_ms: int, *, full: bool) -> None:
+        """The latest figures: merged with those before, or in their place."""
+        row = self._db.execute("SELECT report FROM agents WHERE agent_id = ?", (agent_id,)).fetchone()
+        merged = values if full or row is None else {**json.loads(row[0]), **values}
+        self._db.execute(
+            "UPDATE agents SET report = ?, report_ms = ? WHERE agent_id = ?", (json.dumps(merged), at_ms, agent_id)
+        )
+
+    def events(self, after: int, limit: int, agent_id: str | None) -> Sequence[dict[str, Any]]:
+        """Events with a position above `after`."""
+        rows = self._db.execute(
+            "SELECT position, agent_id, payload FROM events WHERE position > ? AND (? IS NULL OR agent_id = ?)"
+            " ORDER BY position LIMIT ?",
+            (after, agent_id, agent_id, limit),
+        )
+        return [{"position": at, "agent_id": agent, **json.loads(payload)} for at, agent, payload in rows]
+
+    def alerts(self, agent_id: str | None) -> Sequence[dict[str, Any]]:
+        """The newest state of every alert."""
+        rows = self._db.execute(
+            "SELECT agent_id, payload FROM alerts WHERE ? IS NULL OR agent_id = ?", (agent_id, agent_id)
+        )
+        return [{"agent_id": agent, **json.loads(payload)} for agent, payload in rows]
+
+
+def _agent(row: Any) -> AgentRow:
+    return AgentRow(*row[:7], json.loads(row[7]), json.loads(row[8]), row[9])
+
+
+def _command(row: Any) -> CommandRow:
+    progress, result = (None if text is None else json.loads(text) for text in row[8:10])
+    return CommandRow(*row[:8], progress, result, row[10])

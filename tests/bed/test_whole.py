@@ -1,5 +1,6 @@
 """The real parts together: an image that serves a model on a Docker Engine, by name and by digest."""
 
+import dataclasses
 import hashlib
 import os
 import urllib.request
@@ -14,9 +15,7 @@ from tests.bed.whole import tiny_model
 
 
 @pytest.mark.timeout(120)
-def test_the_image_serves_the_model_by_name_and_by_digest(
-    docker_engine, llama_image, llama_digest, tiny_model
-):
+def test_the_image_serves_the_model_by_name_and_by_digest(docker_engine, llama_image, llama_digest, tiny_model):
     texts = []
     for image in (llama_image, llama_digest):
         with serving.engine_container(docker_engine.host, image, tiny_model) as url:
@@ -46,6 +45,23 @@ def test_a_package_with_another_sum_is_refused(tmp_path):
     with pytest.raises(BedError, match=r"(?i)hash sum mismatch"):
         debian_sid.have([changed], tmp_path)
     assert not list(tmp_path.glob("*.deb"))
+
+
+def test_where_the_mirror_has_moved_on_todays_packages_are_taken_and_the_difference_is_said(
+    monkeypatch, tmp_path, capsys
+):
+    architecture, locked = debian_sid.read_lock(llama_image.LOCK)
+    old = dataclasses.replace(locked[0], version="0.0-old", sha256="0" * 64, file="pool/gone.deb")
+    lines = [f"# architecture: {architecture}", *(package.line() for package in [old, *locked[1:]])]
+    (tmp_path / "lock").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(llama_image, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(debian_sid, "resolve", lambda names: locked)
+    chosen, files = llama_image._packages()
+    assert chosen == locked
+    assert all(file.exists() for file in files)
+    said = capsys.readouterr().err
+    assert "resolving anew" in said
+    assert f"libc6: locked 0.0-old, taking {locked[0].version}" in said
 
 
 def test_an_index_without_the_package_says_which(monkeypatch):

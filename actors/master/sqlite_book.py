@@ -229,6 +229,8 @@ class SqliteBook:
             case "inventory":
                 inventory = json.dumps(payload["values"])
                 db.execute("UPDATE agents SET inventory = ? WHERE agent_id = ?", (inventory, agent_id))
+            case _:
+                pass  # a durable message of a later version: acknowledged, and of no use here
 
     def report(self, agent_id: str, values: dict[str, Any], at_ms: int, *, full: bool) -> None:
         """The latest figures: merged with those before, or in their place."""
@@ -256,9 +258,14 @@ class SqliteBook:
 
 
 def _agent(row: Any) -> AgentRow:
-    return AgentRow(*row[:7], json.loads(row[7]), json.loads(row[8]), row[9])
+    agent_id, public, next_public, enrolled_ms, state, received, seen_ms, inventory, report, report_ms = row
+    facts, figures = json.loads(inventory), json.loads(report)
+    return AgentRow(agent_id, public, next_public, enrolled_ms, state, received, seen_ms, facts, figures, report_ms)
 
 
 def _command(row: Any) -> CommandRow:
-    progress, result = (None if text is None else json.loads(text) for text in row[8:10])
-    return CommandRow(*row[:8], progress, result, row[10])
+    command_id, agent_id, offset, word, envelope, issued_ms, ttl_ms, state, *texts, updated_ms = row
+    progress, result = (None if text is None else json.loads(text) for text in texts)
+    return CommandRow(
+        command_id, agent_id, offset, word, envelope, issued_ms, ttl_ms, state, progress, result, updated_ms
+    )

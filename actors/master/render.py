@@ -1,0 +1,105 @@
+"""The operator's answers as tables and progress bars."""
+
+import datetime as dt
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+
+class ProgressView:
+    """A bar that follows one command; says nothing when `quiet`."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
+        self._task = self._bar.add_task("queued", total=None)
+
+    def update(self, command: Mapping[str, Any]) -> None:
+        """Show how far the command is."""
+        progress = command.get("progress") or {}
+        text = str(progress.get("stage") or command["state"])
+        self._bar.update(
+            self._task, description=text, completed=progress.get("done") or 0, total=progress.get("total") or None
+        )
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the drawing."""
+        self._bar.stop()
+
+
+def command(answer: Mapping[str, Any]) -> None:
+    """One command: what became of it, and why."""
+    console = Console()
+    console.print(f"{answer['word']}  {answer['command_id']}  [bold]{answer['state']}[/]")
+    result = answer.get("result") or {}
+    error = result.get("error")
+    if error:
+        for part in ("what", "why", "do"):
+            if error.get(part):
+                console.print(f"  {part}: {error[part]}", markup=False)
+    for key, value in (result.get("data") or {}).items():
+        console.print(f"  {key}: {value}", markup=False)
+
+
+def agents(answer: Mapping[str, Any]) -> None:
+    """One row an agent."""
+    table = _table("agent", "state", "connected", "seen", "machine")
+    for row in answer["agents"]:
+        facts = row["inventory"]
+        machine = ", ".join(f"{key} {facts[key]}" for key in ("host.name", "cpu.count", "gpu.count") if key in facts)
+        table.add_row(
+            row["agent_id"], row["state"], "yes" if row["connected"] else "no", _time(row["seen_ms"]), machine
+        )
+    Console().print(table)
+
+
+def events(answer: Mapping[str, Any]) -> None:
+    """One row an event."""
+    table = _table("at", "severity", "kind", "subject", "what")
+    for row in answer["events"]:
+        table.add_row(_time(row["at_ms"]), row["severity"], row["kind"], row["subject"], row["text"])
+    Console().print(table)
+
+
+def alerts(answer: Mapping[str, Any]) -> None:
+    """One row an alert."""
+    table = _table("since", "state", "severity", "rule", "what")
+    for row in answer["alerts"]:
+        table.add_row(_time(row["starts_at_ms"]), row["state"], row["severity"], row["rule"], row["text"])
+    Console().print(table)
+
+
+def flat(answer: Mapping[str, Any], prefix: str = "") -> None:
+    """Names and values, one a line."""
+    table = Table(box=None, show_header=False)
+    for key, value in answer.items():
+        table.add_row(prefix + str(key), "" if value is None else str(value))
+    Console().print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _time(at_ms: int) -> str:
+    return dt.datetime.fromtimestamp(at_ms / 1000, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S") if at_ms else ""

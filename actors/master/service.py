@@ -1,0 +1,181 @@
+"""What a master does, whichever door it is asked at: enrol machines, keep commands, take what agents tell.
+
+Every call on the book runs in one thread of its own, so that a slow disk never stops the event loop.
+"""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+
+from protocol.enrollment import make_answer, open_request
+from protocol.errors import Code, ProtocolError
+from protocol.ids import RANDOM_BYTES, uuid7
+from protocol.limits import TTL_DEFAULT_MS
+from protocol.messages.base import Command
+from protocol.messages.registry import COMMAND_TABLE, parse
+from protocol.tokens import SECRET_BYTES, TOKEN_ID_BYTES, JoinToken, access_token
+
+from .book import AgentRow, Book, CommandRow, TokenRow
+from .keys import MasterKeys
+
+ENROL_REPEAT_MS = 600_000
+"""For this long a lost answer of an enrollment may be asked for again with the same key."""
+ACCESS_LIFE_S = 86_400
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Master:
+    """One running master. `audience` is what its tokens are made out to."""
+
+    def __init__(self, keys: MasterKeys, book: Book, audience: str) -> None:
+        self.keys, self.audience = keys, audience
+        self._book = book
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="book")
+        self._listeners: dict[str, Callable[[], None]] = {}
+        self.connected: dict[str, float] = {}
+        """Agent id -> when its session began, seconds since the epoch."""
+        self.changed = asyncio.Condition()
+        self._log = structlog.get_logger().bind(actor="master")
+
+    async def book(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """One call on the book, in its thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
+
+    @property
+    def rows(self) -> Book:
+        """The book; to be used through `book` only."""
+        return self._book
+
+    async def close(self) -> None:
+        """Write what is begun, and close the book."""
+        await self.book(self._book.close)
+        self._thread.shutdown()
+
+    async def notify(self) -> None:
+        """Something changed: wake whoever waits for it."""
+        async with self.changed:
+            self.changed.notify_all()
+
+    # -- enrollment ------------------------------------------------------------------------------------------
+
+    async def create_token(self, ttl_s: float, uses: int, note: str) -> JoinToken:
+        """A join token; its text is known now and never again."""
+        pin = self.keys.roots.pin()
+        token = JoinToken(secrets.token_bytes(TOKEN_ID_BYTES), secrets.token_bytes(SECRET_BYTES), pin)
+        row = TokenRow(token.token_id, token.mac_key, now_ms() + int(ttl_s * 1000), uses, note)
+        await self.book(self._book.add_token, row)
+        return token
+
+    async def enrol(self, frame: bytes) -> bytes:
+        """The answer to an enrollment request; ProtocolError when it is refused."""
+        request = open_request(frame)
+        row = await self.book(self._book.token, request.token_id)
+        if row is None or row.expires_ms < now_ms():
+            raise ProtocolError(Code.TOKEN, "the token is unknown or over; make a new one")
+        request.prove(row.mac_key)
+        used = await self.book(self._book.enrolled_with, request.token_id)
+        agent_id = next((agent for public, agent in used if public == request.public), None)
+        if agent_id is None:
+            if row.uses_left <= 0:
+                self._log.warning("token.used_again", token=request.token_id.hex())
+                raise ProtocolError(Code.TOKEN_USED, "the token was used by another machine")
+            agent_id = uuid7(now_ms(), os.urandom(RANDOM_BYTES)).hex()
+            agent = AgentRow(
+                agent_id, request.public, None, now_ms(), "active", 0, now_ms(), dict(request.inventory.values)
+            )
+            await self.book(self._book.enrol, agent, request.token_id)
+            self._log.info("enrolled", agent=agent_id)
+            await self.notify()
+        keys = self.keys
+        access = access_token(
+            keys.token, agent_id, _kid(request.public), self.audience, now_ms() // 1000, ACCESS_LIFE_S
+        )
+        return make_answer(request, row.mac_key, keys.token, agent_id, keys.roots, keys.keyset.document, access)
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    async def command(self, agent_id: str, word: str, payload: dict[str, Any], ttl_ms: int | None) -> CommandRow:
+        """Check, sign and queue one command; it waits for an agent that is away until its time is over."""
+        agent = await self.book(self._book.agent, agent_id)
+        if agent is None:
+            raise ProtocolError(Code.KEY_ID, "no such agent; see: mosalama-master agents")
+        if agent.state == "revoked":
+            raise ProtocolError(Code.REVOKED, "this agent is deregistered")
+        if word.startswith("engine.") and "generation" not in payload:
+            payload = payload | {
+                "generation": await self.book(self._book.next_generation, agent_id, payload.get("name"))
+            }
+        message = parse(COMMAND_TABLE, word, payload)
+        assert isinstance(message, Command)
+        issued, life = now_ms(), ttl_ms or TTL_DEFAULT_MS
+        raw_id = uuid7(issued, os.urandom(RANDOM_BYTES))
+        envelope = self.keys.sign_command(agent_id, raw_id, issued, life, message)
+        row = CommandRow(raw_id.hex(), agent_id, 0, word, envelope, issued, life, "queued", None, None, issued)
+        row = await self.book(self._book.add_command, row)
+        self._log.info("command.queued", command_id=row.command_id, command=word, agent=agent_id)
+        self.wake(agent_id)
+        return row
+
+    def listen(self, agent_id: str, wake: Callable[[], None] | None) -> None:
+        """Call `wake` when there is something for this agent."""
+        if wake is None:
+            self._listeners.pop(agent_id, None)
+        else:
+            self._listeners[agent_id] = wake
+
+    def wake(self, agent_id: str) -> None:
+        """There is something for this agent."""
+        listener = self._listeners.get(agent_id)
+        if listener is not None:
+            listener()
+
+    async def show_command(self, command_id: str) -> dict[str, Any] | None:
+        """One command for people; one that nobody took in time is expired."""
+        row = await self.book(self._book.command, command_id)
+        if row is None:
+            return None
+        if row.state in {"queued", "sent"} and now_ms() > row.issued_ms + row.ttl_ms:
+            await self.book(self._book.mark_command, command_id, "expired", now_ms())
+            row = await self.book(self._book.command, command_id)
+            assert row is not None
+        shown = asdict(row)
+        del shown["envelope"]
+        return shown
+
+    async def show_agents(self) -> list[dict[str, Any]]:
+        """Every agent for people."""
+        return [self._agent(row) for row in await self.book(self._book.agents)]
+
+    async def show_agent(self, agent_id: str) -> dict[str, Any] | None:
+        """One agent for people."""
+        row = await self.book(self._book.agent, agent_id)
+        return None if row is None else self._agent(row) | {"report": row.report, "report_ms": row.report_ms}
+
+    def _agent(self, row: AgentRow) -> dict[str, Any]:
+        return {
+            "agent_id": row.agent_id,
+            "state": row.state,
+            "connected": row.agent_id in self.connected,
+            "enrolled_ms": row.enrolled_ms,
+            "seen_ms": row.seen_ms,
+            "inventory": row.inventory,
+        }
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return int(time.time() * 1000)
+
+
+def _kid(public: bytes) -> bytes:
+    from protocol.keys import key_id
+
+    return key_id(public)

@@ -45,7 +45,7 @@ GOODBYE_SPREAD_MS = 4_000
 
 def shrink_tls_buffer() -> None:
     """Less memory for each TLS connection of this process."""
-    asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES  # type: ignore[attr-defined]  # of CPython's own
+    asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
 
 
 class Endpoint:

@@ -1,4 +1,4 @@
-"""The master's HTTP doors: enrollment for machines, and the operator's API on a unix socket that only its owner opens."""
+"""The master's HTTP doors: enrollment for machines, and the operator's API on its owner's unix socket."""
 
 import asyncio
 import contextlib

@@ -110,10 +110,9 @@ class Master:
         if agent.state == "revoked":
             raise ProtocolError(Code.REVOKED, "this agent is deregistered")
         if word.startswith("engine.") and "generation" not in payload:
-            payload = payload | {
-                "generation": await self.book(self._book.next_generation, agent_id, payload.get("name"))
-            }
-        message = parse(COMMAND_TABLE, word, payload)
+            generation = await self.book(self._book.next_generation, agent_id, str(payload.get("name")))
+            payload = payload | {"generation": generation}
+        message = parse(COMMAND_TABLE, word, _tuples(payload))
         assert isinstance(message, Command)
         issued, life = now_ms(), ttl_ms or TTL_DEFAULT_MS
         raw_id = uuid7(issued, os.urandom(RANDOM_BYTES))
@@ -173,6 +172,15 @@ class Master:
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return int(time.time() * 1000)
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has lists where the wire has arrays that never change."""
+    if isinstance(value, list):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
 
 
 def _kid(public: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""Engine containers: what should run, what runs, and how the one becomes the other."""

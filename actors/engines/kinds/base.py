@@ -1,0 +1,83 @@
+"""What an engine kind says of itself. Pure: a kind reads a spec and facts, and decides words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from protocol.messages.engine_spec import EngineSpec
+
+MODEL_TARGET = "/models/model"
+TMP = "rw,nosuid,nodev,size={size},mode=1777"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """The model on this machine: its directory and the names in it."""
+
+    directory: str
+    files: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the spec does not say and the machine knows."""
+
+    cpus: float
+    memory_bytes: int
+    gpus: tuple[str, ...] = ()
+    """UUIDs that are leased to this engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopStep:
+    """After `after_s` seconds of the stop, this signal."""
+
+    after_s: float
+    signal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How one engine of a kind is run; the rest is the same for all kinds."""
+
+    argv: tuple[str, ...]
+    port: int
+    env: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    shm_bytes: int | None = None
+    devices: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What never changes for a kind."""
+
+    kind: str
+    health_path: str
+    health_timeout_s: float
+    metrics_path: str | None
+    formats: tuple[str, ...]
+    variants: tuple[str, ...]
+    stop: tuple[StopStep, ...]
+    features: frozenset[str] = frozenset()
+    """Of tensor_parallel, pipeline_parallel, multi_node, lora, dtype, quantization, kv_cache_dtype, memory_fraction."""
+    failures: tuple[tuple[str, str], ...] = ()
+    """Text in the log -> name of the cause (failures.py)."""
+
+
+class Kind(Protocol):
+    """One engine kind."""
+
+    traits: Traits
+
+    def launch(self, spec: EngineSpec, model: ModelFiles, machine: Machine) -> Launch:
+        """How to run it; RefusedError says what this kind cannot do and why."""
+        ...
+
+
+def flag(name: str, value: object) -> tuple[str, ...]:
+    """`name value`, or nothing when there is no value."""
+    return () if value is None else (name, str(value))

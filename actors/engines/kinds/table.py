@@ -1,0 +1,44 @@
+"""The engine kinds: ours, and those that other packages bring by an entry point `mosalamaagent.engines`."""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+
+from actors.engines.errors import RefusedError
+from protocol.messages.engine_spec import EngineSpec
+
+from .base import Kind
+from .llamacpp import LlamaCpp
+from .sglang import Sglang
+from .tgi import Tgi
+from .vllm import Vllm
+
+GROUP = "mosalamaagent.engines"
+
+
+def known_kinds() -> Mapping[str, Kind]:
+    """Name -> kind; our own names cannot be taken by another package."""
+    ours: dict[str, Kind] = {kind.traits.kind: kind for kind in (LlamaCpp(), Vllm(), Tgi(), Sglang())}
+    others = {entry.name: entry.load()() for entry in entry_points(group=GROUP) if entry.name not in ours}
+    return ours | others
+
+
+def check_features(kind: Kind, spec: EngineSpec) -> None:
+    """RefusedError for what this kind cannot do, with the reason."""
+    asked = {
+        "tensor_parallel": spec.tensor_parallel > 1,
+        "pipeline_parallel": spec.pipeline_parallel > 1,
+        "multi_node": spec.multi_node is not None,
+        "lora": bool(spec.loras),
+        "dtype": spec.dtype is not None,
+        "quantization": spec.quantization is not None,
+        "kv_cache_dtype": spec.kv_cache_dtype is not None,
+        "memory_fraction": spec.gpus.memory_fraction is not None,
+    }
+    missing = [name for name, wanted in asked.items() if wanted and name not in kind.traits.features]
+    if missing:
+        name = kind.traits.kind
+        raise RefusedError(
+            "E_SPEC", f"{name} cannot do {', '.join(missing)}", "this kind of engine has no such thing", "leave it out"
+        )
+    if spec.variant not in {"auto", *kind.traits.variants}:
+        raise RefusedError("E_SPEC", f"{kind.traits.kind} does not run on {spec.variant}", "", "take another variant")

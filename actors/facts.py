@@ -92,3 +92,14 @@ class LinkChanged:
     last_error: str = ""
     next_try_at: float | None = None
     clock_skew_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A complete, verified version on this machine, leased to whoever asked."""
+
+    model: str
+    revision: str
+    directory: str
+    files: tuple[str, ...]
+    size_bytes: int

@@ -37,7 +37,7 @@ class DockerContainers:
         if client is None:
             with _explained("connect to Docker"):
                 client = docker.APIClient(
-                    base_url=self._settings.docker_host, timeout=self._settings.docker_timeout_s, version="1.41"
+                    base_url=self._settings.docker_host, timeout=int(self._settings.docker_timeout_s), version="1.41"
                 )
             self._local.client = client
         return client

@@ -1,27 +1,50 @@
 """Ports for engines: from the range, unique here, and free on the machine at this moment."""
 
 import socket
-from collections.abc import Iterable
+import threading
 
 from config.engines import EnginesSettings
 
 from .errors import RefusedError
 
 
-def choose_port(settings: EnginesSettings, taken: Iterable[int], wanted: int | None) -> int:
-    """A port that nobody has; a wanted one is checked like every other."""
-    used = set(taken)
-    address = str(settings.publish_address)
-    candidates = [wanted] if wanted is not None else range(settings.port_min, settings.port_max + 1)
-    for port in candidates:
-        if port not in used and is_free(address, port):
-            return port
-    if wanted is not None:
-        raise RefusedError(
-            "E_POLICY.net", f"port {wanted} is taken", "another program listens there", "take another port"
-        )
-    span = f"{settings.port_min}..{settings.port_max}"
-    raise RefusedError("E_BUSY", f"no port of {span} is free", "", "widen engines.port_min and engines.port_max")
+class Ports:
+    """Who has which port. Thread-safe: engines are started side by side."""
+
+    def __init__(self, settings: EnginesSettings) -> None:
+        self._settings = settings
+        self._taken: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, engine: str, port: int) -> None:
+        """A container that is there already has this port."""
+        with self._lock:
+            self._taken[engine] = port
+
+    def free(self, engine: str) -> None:
+        """The engine needs its port no more."""
+        with self._lock:
+            self._taken.pop(engine, None)
+
+    def reserve(self, engine: str, wanted: int | None) -> int:
+        """A port that nobody has; a wanted one is checked like every other."""
+        with self._lock:
+            port = self._choose({port for other, port in self._taken.items() if other != engine}, wanted)
+            self._taken[engine] = port
+        return port
+
+    def _choose(self, used: set[int], wanted: int | None) -> int:
+        settings = self._settings
+        address = str(settings.publish_address)
+        for port in [wanted] if wanted is not None else range(settings.port_min, settings.port_max + 1):
+            if port not in used and is_free(address, port):
+                return port
+        if wanted is not None:
+            raise RefusedError(
+                "E_POLICY.net", f"port {wanted} is taken", "another program listens there", "take another"
+            )
+        span = f"{settings.port_min}..{settings.port_max}"
+        raise RefusedError("E_BUSY", f"no port of {span} is free", "", "widen engines.port_min and engines.port_max")
 
 
 def is_free(address: str, port: int) -> bool:

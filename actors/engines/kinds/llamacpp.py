@@ -1,7 +1,7 @@
 """llama.cpp's server. Facts: the project's own server documentation, and runs of build 11669 (version 0.7.0).
 
-It ignores SIGTERM as process 1 while loading (so an init is always there), and hangs on one SIGTERM with an open request:
-a second one ends it. Its default port has changed, so host and port are always said.
+It ignores SIGTERM as process 1 while loading (so an init is always there), and hangs on one SIGTERM with an open
+request: a second one ends it. Its default port has changed, so host and port are always said.
 """
 
 from actors.engines.errors import RefusedError

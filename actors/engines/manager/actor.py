@@ -1,0 +1,305 @@
+"""The manager of the engines: admits, remembers what is wanted, and passes Docker's news to each engine."""
+
+import threading
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from actors.clock import WallClock
+from actors.engines import messages as say
+from actors.engines.containers_api import ContainerEvent, Containers
+from actors.engines.errors import EngineError, RefusedError
+from actors.engines.kinds.base import Kind, Machine
+from actors.engines.kinds.table import check_features
+from actors.engines.models_api import Models
+from actors.engines.policy import check_spec
+from actors.engines.ports import Ports
+from actors.engines.replica.actor import EngineActor
+from actors.engines.replica.steps import World
+from actors.facts import EngineFacts, EnginesChanged, LinkChanged
+from actors.journal import messages as journal
+from actors.supervision.actor import Actor
+from actors.supervision.errors import SupervisionError
+from actors.supervision.handle import Handle
+from actors.supervision.messages import ChildReply, StartChild, StopChild, TaskDone, TaskFailed
+from actors.supervision.spec import Backoff, ChildSpec, Limit
+from config.engines import EnginesSettings
+from config.policy import PolicySettings
+from protocol.codec import decode, encode
+from protocol.messages.base import Command
+from protocol.messages.commands import AgentDrain, EngineRestart, EngineStart, EngineStop, EngineUpdate
+from protocol.messages.engine_spec import EngineSpec
+from protocol.messages.reports import Failure
+
+JOURNAL_S = 10.0
+WATCH_RETRY_S = 2.0
+DRAIN_KEY = "engines.draining"
+
+
+class _Watch:
+    """To itself: watch Docker's events again."""
+
+
+class _DockerUp:
+    """To itself: Docker answers."""
+
+
+class ManagerActor(Actor):
+    """See the module. `replica(name)` is the handle of that engine's actor, `replicas` their supervisor."""
+
+    def __init__(
+        self,
+        *,
+        settings: EnginesSettings,
+        policy: PolicySettings,
+        kinds: Mapping[str, Kind],
+        containers: Containers,
+        models: Models,
+        machine: Machine,
+        agent_id: str,
+        replicas: Handle,
+        replica: Callable[[str], Handle],
+        journal_handle: Handle,
+        observers: tuple[Handle, ...],
+        wall: WallClock,
+    ) -> None:
+        self._settings, self._policy, self._kinds = settings, policy, kinds
+        self._containers, self._models, self._machine, self._agent_id = containers, models, machine, agent_id
+        self._replicas, self._replica, self._journal = replicas, replica, journal_handle
+        self._observers, self._wall = observers, wall
+        self._ports = Ports(settings)
+        self._facts: dict[str, EngineFacts] = {}
+        self._generations: dict[str, int] = {}
+        self._wanted: dict[str, say.Wanted] = {}
+        self._starting: dict[str, str] = {}
+        self._draining = False
+        self._docker_down = False
+        self._log = structlog.get_logger().bind(actor="engines")
+
+    def on_start(self) -> object:
+        """Start an actor for everything that is wanted; each finds its own container."""
+        state = self._journal.call(journal.LoadDesired(), timeout_s=JOURNAL_S)
+        assert isinstance(state, journal.DesiredState)
+        self._draining = self._journal.call(journal.GetState(DRAIN_KEY), timeout_s=JOURNAL_S) == b"1"
+        self._generations = dict(state.generations)
+        for desired in state.engines:
+            spec = EngineSpec.model_validate(decode(desired.spec))
+            self._start_replica(say.Wanted(desired.name, desired.generation, spec, ""))
+        self._watch()
+        self._observe()
+        return None
+
+    def on_message(self, message: object) -> object:
+        """One command, one fact or one piece of Docker's news."""
+        match message:
+            case journal.Execute(command_id=command_id, command=command):
+                self._execute(command_id, command)
+            case say.Changed(facts=facts):
+                self._changed(facts)
+            case say.Gone(name=name, command_id=command_id):
+                self._gone(name, command_id)
+            case ContainerEvent():
+                self._news(message)
+            case ChildReply():
+                self._replied(message)
+            case TaskDone(name="watch") | TaskFailed(name="watch"):
+                self._watch_ended(message)
+            case _Watch():
+                self._watch()
+            case _DockerUp():
+                self._docker_up()
+            case LinkChanged():
+                pass
+            case _:
+                self.context.unhandled(message)
+        return None
+
+    # -- commands --------------------------------------------------------------------------------------------
+
+    def _execute(self, command_id: str, command: Command) -> None:
+        self._journal.tell(journal.Running(command_id))
+        try:
+            match command:
+                case EngineStart() | EngineUpdate():
+                    self._want(command_id, command)
+                case EngineStop():
+                    self._stop(command_id, command)
+                case EngineRestart():
+                    self._restart(command_id, command)
+                case AgentDrain():
+                    self._drain(command_id, enabled=command.enabled)
+                case _:
+                    raise RefusedError("E_UNKNOWN_OP", f"{command.TYPE} is not for the engines")
+        except EngineError as error:
+            self._log.warning("command.refused", command_id=command_id, code=error.code, why=str(error))
+            self._fail(command_id, error.failure())
+
+    def _want(self, command_id: str, command: EngineStart | EngineUpdate) -> None:
+        known = self._wanted.get(command.name)
+        if known is not None and known.generation == command.generation:
+            # The same command again after a restart of ours: its engine is on the way or there.
+            self._replica(command.name).tell(
+                say.Become(say.Wanted(command.name, command.generation, command.spec, command_id))
+            )
+            return
+        self._check_generation(command.name, command.generation)
+        self._admit(command.spec, new=command.name not in self._wanted)
+        wanted = say.Wanted(command.name, command.generation, command.spec, command_id)
+        raw = encode(command.spec.model_dump(mode="python"))
+        self._journal.tell(journal.PutDesired(journal.Desired(wanted.name, wanted.generation, raw, command_id)))
+        self._generations[wanted.name] = wanted.generation
+        if known is not None and known.spec.kind == command.spec.kind:
+            self._wanted[wanted.name] = wanted
+            self._replica(wanted.name).tell(say.Become(wanted))
+        elif known is not None:
+            raise RefusedError(
+                "E_SPEC", f"{wanted.name} is a {known.spec.kind} engine", "", "stop it, or take another name"
+            )
+        else:
+            self._start_replica(wanted)
+
+    def _admit(self, spec: EngineSpec, *, new: bool) -> None:
+        """RefusedError, with numbers, for what this machine does not allow or cannot carry."""
+        check_spec(self._policy, spec)
+        kind = self._kinds.get(spec.kind)
+        if kind is None:
+            raise RefusedError(
+                "E_SPEC", f"there is no engine kind {spec.kind}", f"known: {', '.join(sorted(self._kinds))}"
+            )
+        check_features(kind, spec)
+        if self._draining and new:
+            raise RefusedError("E_BUSY", "this agent is draining", "it takes no new engine", "agent drain --off")
+        if new and len(self._wanted) >= self._settings.engines_max:
+            raise RefusedError("E_BUSY", f"{len(self._wanted)} engines run here", "engines.engines_max", "stop one")
+        gpus = len(self._machine.gpus)
+        if spec.gpus.wanted > gpus:
+            raise RefusedError(
+                "E_POLICY.device", f"{spec.gpus.wanted} GPUs are wanted", f"this machine has {gpus}", "ask for fewer"
+            )
+        total, asked = self._machine.memory_bytes, spec.memory_bytes or 0
+        if total and asked > total:
+            raise RefusedError(
+                "E_BUSY", f"{asked} bytes of memory are wanted", f"this machine has {total}", "ask for less"
+            )
+
+    def _check_generation(self, name: str, generation: int) -> None:
+        stored = self._generations.get(name, -1)
+        if generation <= stored:
+            raise RefusedError(
+                "E_STALE", f"generation {generation} of {name} is over", f"{stored} is known", "take a newer one"
+            )
+
+    def _stop(self, command_id: str, command: EngineStop) -> None:
+        self._check_generation(command.name, command.generation)
+        self._journal.tell(journal.DropDesired(command.name, command.generation))
+        self._generations[command.name] = command.generation
+        if self._wanted.pop(command.name, None) is None:
+            self._journal.tell(journal.Outcome(command_id, "done", None, {"was": "not running"}))
+            return
+        self._replica(command.name).tell(say.StopEngine(command_id, command.drain_s))
+
+    def _restart(self, command_id: str, command: EngineRestart) -> None:
+        if command.name not in self._wanted:
+            raise RefusedError(
+                "E_NOT_FOUND", f"there is no engine {command.name}", "", "see: mosalama-master engine list"
+            )
+        self._replica(command.name).tell(say.RestartEngine(command_id, command.drain_s))
+
+    def _drain(self, command_id: str, *, enabled: bool) -> None:
+        self._draining = enabled
+        self._journal.tell(journal.PutState(DRAIN_KEY, b"1" if enabled else b"0"))
+        self._journal.tell(journal.Outcome(command_id, "done", None, {"draining": enabled}))
+
+    def _fail(self, command_id: str, failure: Failure) -> None:
+        self._journal.tell(journal.Outcome(command_id, "failed", failure))
+
+    # -- engines ---------------------------------------------------------------------------------------------
+
+    def _start_replica(self, wanted: say.Wanted) -> None:
+        kind = self._kinds.get(wanted.spec.kind)
+        if kind is None:
+            self._log.error("engine.kind_unknown", engine=wanted.name, kind=wanted.spec.kind)
+            return
+        self._wanted[wanted.name] = wanted
+        machine = Machine(self._machine.cpus, self._machine.memory_bytes, self._gpus_for(wanted.spec))
+        world = World(self._agent_id, self._containers, self._models, self._ports, self._settings, machine)
+        manager, journal_handle, wall = self.context.handle, self._journal, self._wall
+
+        def factory() -> EngineActor:
+            return EngineActor(
+                wanted=wanted, kind=kind, world=world, manager=manager, journal_handle=journal_handle, wall=wall
+            )
+
+        spec = ChildSpec(
+            wanted.name, factory, start_timeout_s=30.0, backoff=Backoff(max_s=30.0), limit=Limit(10, 600.0)
+        )
+        self._starting[wanted.name] = wanted.command_id
+        self._replicas.tell(StartChild(spec, self.context.handle))
+
+    def _gpus_for(self, spec: EngineSpec) -> tuple[str, ...]:
+        return spec.gpus.uuids or self._machine.gpus[: spec.gpus.count]
+
+    def _replied(self, reply: ChildReply) -> None:
+        command_id = self._starting.pop(reply.id, "") if reply.request == "start" else ""
+        if reply.ok:
+            return
+        if reply.error == "already_started":
+            wanted = self._wanted.get(reply.id)
+            if wanted is not None:
+                self._replica(reply.id).tell(say.Become(wanted))
+            return
+        self._log.error("engine.actor", engine=reply.id, request=reply.request, why=f"{reply.error} {reply.detail}")
+        if command_id:
+            self._fail(command_id, Failure(code="E_INTERNAL", what="its actor did not start", why=reply.detail[:2_000]))
+
+    def _changed(self, facts: EngineFacts) -> None:
+        self._facts[facts.name] = facts
+        self._observe()
+
+    def _gone(self, name: str, command_id: str) -> None:
+        self._facts.pop(name, None)
+        self._journal.tell(journal.Outcome(command_id, "done"))
+        self._replicas.tell(StopChild(name, self.context.handle))
+        self._observe()
+
+    def _observe(self) -> None:
+        changed = EnginesChanged(tuple(self._facts[name] for name in sorted(self._facts)))
+        for handle in self._observers:
+            try:
+                handle.tell(changed)
+            except SupervisionError as error:
+                self._log.debug("not_told", to=handle.path, why=str(error))
+
+    # -- Docker's news ---------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        self._cancel = threading.Event()
+        self.context.task("watch", self._run_watch, cancel=self._cancel.set)
+
+    def _run_watch(self) -> None:
+        """In a thread of ours: every event of our containers becomes a message."""
+        cancelled, handle = self._cancel, self.context.handle
+        self._containers.ping()
+        handle.tell(_DockerUp())
+        for name in tuple(self._wanted):  # what happened while nobody watched
+            self._replica(name).tell(say.LookAgain())
+        for event in self._containers.events(self._agent_id, cancelled.is_set):
+            handle.tell(event)
+
+    def _watch_ended(self, ended: TaskDone | TaskFailed) -> None:
+        why = ended.error if isinstance(ended, TaskFailed) else "the stream ended"
+        if not self._docker_down and not self._cancel.is_set():
+            self._docker_down = True
+            self._journal.tell(
+                journal.Emit("docker.down", "error", "docker", f"{why}; engines run on and are not touched")
+            )
+        self.context.after(WATCH_RETRY_S, _Watch())
+
+    def _docker_up(self) -> None:
+        if self._docker_down:
+            self._docker_down = False
+            self._journal.tell(journal.Emit("docker.up", "info", "docker", "it answers again"))
+
+    def _news(self, event: ContainerEvent) -> None:
+        if event.action in {"die", "destroy", "oom"} and event.engine in self._wanted:
+            self._replica(event.engine).tell(say.ContainerChanged(event.container_id, event.action))

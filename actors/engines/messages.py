@@ -1,0 +1,68 @@
+"""What the manager and its engines say to each other."""
+
+from dataclasses import dataclass
+
+from actors.facts import EngineFacts
+from protocol.messages.engine_spec import EngineSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one engine shall be."""
+
+    name: str
+    generation: int
+    spec: EngineSpec
+    command_id: str
+    """The command that wants it; answered when the engine is ready or cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Become:
+    """To an engine: be this from now on."""
+
+    wanted: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class StopEngine:
+    """To an engine: end its container in the engine's own way, then say Gone."""
+
+    command_id: str
+    drain_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestartEngine:
+    """To an engine: end its container and start another."""
+
+    command_id: str
+    drain_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerChanged:
+    """To an engine: Docker says that this container of it died or was removed."""
+
+    container_id: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """To an engine: news of Docker may have been missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """To the manager: an engine's new facts."""
+
+    facts: EngineFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """To the manager: the engine was stopped as asked; its actor is not needed any more."""
+
+    name: str
+    command_id: str

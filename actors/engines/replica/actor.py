@@ -343,7 +343,6 @@ class EngineActor(Actor):
         self._interrupt()
 
     def _interrupt(self) -> None:
-        """Let a running step end soon, then look at what is there."""
         if self._task is None:
             self._observe()
         else:

@@ -1,0 +1,1 @@
+"""Brings models, proves them, keeps them in versions."""

@@ -31,6 +31,12 @@ CALL_S = 60
 START_S = 60.0
 STOP_S = 20.0
 SUBNETS = tuple(ipaddress.ip_network(f"172.31.{third}.0/24") for third in range(201, 255))
+UNMOUNT = """
+while read -r _ point _; do
+    case "$point" in "$1"/*|"$2"/*) umount -l "$point";; esac
+done < /proc/mounts
+"""
+"""dockerd leaves the host's network name space mounted, and all its mounts when it is killed."""
 NETWORK_POOL = "base=172.30.0.0/16,size=24"
 
 
@@ -127,7 +133,11 @@ def _started(*, own: bool) -> tuple[str, Program | None]:
     program = Program(
         "dockerd",
         _command(dockerd, short, data, bridge),
-        cleanup=[["ip", "link", "del", bridge], ["rm", "-rf", "--one-file-system", str(short)]],
+        cleanup=[
+            ["ip", "link", "del", bridge],
+            ["sh", "-c", UNMOUNT, "unmount", str(short), str(data)],
+            ["rm", "-rf", "--one-file-system", str(short)],
+        ],
         grace_s=STOP_S,
         keep_open=[held],
     )
@@ -220,20 +230,14 @@ def _make_bridge() -> str:
             _ip(["addr", "add", f"{subnet[1]}/24", "dev", name])
             _ip(["link", "set", name, "up"])
             return name
-    raise BedError(
-        "bridge", f"no free name and subnet in {SUBNETS[0]} to {SUBNETS[-1]}", "ip link del mosbed0"
-    )
+    raise BedError("bridge", f"no free name and subnet in {SUBNETS[0]} to {SUBNETS[-1]}", "ip link del mosbed0")
 
 
 def _added(name: str) -> bool:
     """Whether the bridge is ours: false when another run was faster."""
-    made = subprocess.run(
-        ["ip", "link", "add", name, "type", "bridge"], check=False, capture_output=True, text=True
-    )
+    made = subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=False, capture_output=True, text=True)
     if made.returncode and "exists" not in made.stderr:
-        raise BedError(
-            f"bridge {name}", made.stderr.strip(), "give this user CAP_NET_ADMIN (root in a real machine)"
-        )
+        raise BedError(f"bridge {name}", made.stderr.strip(), "give this user CAP_NET_ADMIN (root in a real machine)")
     return made.returncode == 0
 
 

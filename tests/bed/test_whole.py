@@ -112,9 +112,14 @@ def test_an_engine_of_our_own_comes_and_goes_without_a_trace(monkeypatch):
         assert engine.owned
         assert answers(engine.host)
         assert len(made) == 1
+        image = llama_image.ensure_image(engine.host)
+        with engine.client() as client:
+            said = client.containers.run(image, ["--version"], network_mode="host", stderr=True)
+        assert b"version" in said
     assert not made & _bridges()
     assert not answers(engine.host)
     assert not engine.socket.parent.exists()
+    assert str(engine.socket.parent) not in Path("/proc/mounts").read_text()
     assert engine.program.returncode == 0
 
 

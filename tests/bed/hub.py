@@ -6,18 +6,15 @@ from typing import Self
 
 from tests.bed import tiny_gguf, tiny_hf
 from tests.bed.places import ROOT
-from tests.bed.ports import free_port
 from tests.bed.processes import Program
 
 
 class LocalHub:
     """A running hub. `url` is its endpoint; repositories are folders ORG/NAME below `folder`."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, port: int = 0, options: tuple[str, ...] = ()) -> None:
         """Started and answering; `options` are further words for tests.fakes.hub."""
         self.folder = folder
-        self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         folder.mkdir(parents=True, exist_ok=True)
         argv = [
             sys.executable,
@@ -26,12 +23,12 @@ class LocalHub:
             "--root",
             str(folder),
             "--port",
-            str(self.port),
+            str(port),
             *options,
         ]
         self.program = Program("hub", argv, cwd=ROOT)
         try:
-            self.program.wait_for_port(self.port)
+            self.url = self.program.wait_for_line(r"http://127\.0\.0\.1:\d+").group()
         except BaseException:
             self.stop()
             raise

@@ -66,9 +66,7 @@ def _apply_environment(values: dict[str, object], environ: Mapping[str, str]) ->
     return sources
 
 
-def _validate(
-    values: dict[str, object], document: Document, name: str, overrides: Mapping[Path, str]
-) -> Settings:
+def _validate(values: dict[str, object], document: Document, name: str, overrides: Mapping[Path, str]) -> Settings:
     present = {key: value for key, value in values.items() if value is not None}
     try:
         return Settings.model_validate(present)

@@ -13,9 +13,7 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severity that is written."
     )
-    console: bool = Field(
-        default=False, description="Also write readable lines to standard error; for development."
-    )
+    console: bool = Field(default=False, description="Also write readable lines to standard error; for development.")
     file_max_bytes: int = Field(
         default=50 << 20, ge=64 << 10, le=1 << 30, description="Size at which the file is rotated."
     )

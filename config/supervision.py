@@ -28,9 +28,7 @@ class SupervisionSettings(Section):
         le=1000,
         description="Threads of one actor left behind within the window, for code 71.",
     )
-    abandoned_critical_max: int = Field(
-        default=2, ge=1, le=1000, description="The same for a critical actor."
-    )
+    abandoned_critical_max: int = Field(default=2, ge=1, le=1000, description="The same for a critical actor.")
     abandoned_window_s: float = Field(
         default=3600.0,
         ge=1.0,

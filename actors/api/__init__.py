@@ -1,0 +1,1 @@
+"""What this machine shows of itself: health, figures, the control socket."""

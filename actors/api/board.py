@@ -1,0 +1,65 @@
+"""The latest facts of every room, as immutable values: readers never ask an actor."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from actors.facts import EnginesChanged, LinkChanged, ModelsChanged, TransfersChanged
+
+
+class Board:
+    """Written by one actor, read by the server's loop."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._facts: dict[str, Any] = {"engines": (), "models": (), "transfers": (), "link": LinkChanged("unenrolled")}
+        self._at: dict[str, float] = {}
+        self.started_at = time.time()
+
+    def put(self, name: str, value: object) -> None:
+        """The newest value of that name."""
+        with self._lock:
+            self._facts[name] = value
+            self._at[name] = time.monotonic()
+
+    def take(self, message: object) -> bool:
+        """Keep a fact that a room told; False when it is none."""
+        match message:
+            case EnginesChanged(engines=engines):
+                self.put("engines", engines)
+            case ModelsChanged(models=models):
+                self.put("models", models)
+            case TransfersChanged(transfers=transfers):
+                self.put("transfers", transfers)
+            case LinkChanged():
+                self.put("link", message)
+            case _:
+                return False
+        return True
+
+    def get(self, name: str) -> Any:
+        """The newest value, as plain data."""
+        with self._lock:
+            return plain(self._facts.get(name))
+
+    def age_s(self, name: str) -> float | None:
+        """Seconds since it was put."""
+        at = self._at.get(name)
+        return None if at is None else time.monotonic() - at
+
+
+def plain(value: Any) -> Any:
+    """Frozen data as JSON has it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+Reader = Callable[[], Any]
+"""Gives plain data; called in the server's loop, so it must not block for long."""

@@ -1,0 +1,166 @@
+"""The local HTTP server: one unix socket for the commands, one loopback port for people and scrapers. Read-only."""
+
+import asyncio
+import hmac
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from config.api import ApiSettings
+
+from .board import Board, Reader
+from .exposition import render
+
+SOCKET_NAME = "control.sock"
+CLIENT_MAX_BYTES = 65_536
+STALE_SNAPSHOT_S = 60.0
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """What the server may ask of others, each at once or within a deadline."""
+
+    tree: Reader
+    events: Reader
+    healthy: Callable[[], bool]
+
+
+class ApiServer:
+    """`run` in a thread until `stop`."""
+
+    def __init__(self, settings: ApiSettings, run_dir: Path, board: Board, readers: Readers) -> None:
+        self._settings, self._run_dir, self._board, self._readers = settings, run_dir, board, readers
+        self._token = settings.token_file.read_text(encoding="ascii").strip() if settings.token_file else None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Event | None = None
+        self._wanted_down = threading.Event()
+        self.address: str | None = None
+        """`http://HOST:PORT` once it serves over TCP."""
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Serve; `ready` is called when both doors are open."""
+        asyncio.run(self._main(ready))
+
+    def stop(self) -> None:
+        """End `run` soon; from any thread."""
+        self._wanted_down.set()
+        loop, stopped = self._loop, self._stopped
+        if loop is not None and stopped is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(stopped.set)
+
+    async def _main(self, ready: Callable[[], None]) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        local = web.AppRunner(self._app([]), access_log=None, shutdown_timeout=1.0)
+        await local.setup()
+        socket = self._run_dir / SOCKET_NAME
+        socket.unlink(missing_ok=True)
+        await web.UnixSite(local, str(socket)).start()
+        socket.chmod(0o660)
+        runners = [local]
+        if self._settings.enabled:
+            public = web.AppRunner(self._app([self._guard()]), access_log=None, shutdown_timeout=1.0)
+            await public.setup()
+            runners.append(public)
+            await web.TCPSite(public, str(self._settings.address), self._settings.port).start()
+            host, port = public.addresses[0][:2]
+            self.address = f"http://{host}:{port}"
+        ready()
+        if not self._wanted_down.is_set():
+            await self._stopped.wait()
+        for runner in reversed(runners):
+            await runner.cleanup()
+        socket.unlink(missing_ok=True)
+
+    def _app(self, middlewares: list[Any]) -> web.Application:
+        app = web.Application(client_max_size=CLIENT_MAX_BYTES, middlewares=middlewares)
+        readers, board = self._readers, self._board
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/status", _json(self._status)),
+                web.get("/v1/tree", _json(readers.tree)),
+                web.get("/v1/events", self._events),
+                web.get("/v1/engines", _json(lambda: {"engines": board.get("engines")})),
+                web.get(
+                    "/v1/models", _json(lambda: {"models": board.get("models"), "transfers": board.get("transfers")})
+                ),
+                web.get("/v1/metrics", _json(lambda: board.get("snapshot") or {})),
+            ]
+        )
+        return app
+
+    # -- doors -----------------------------------------------------------------------------------------------
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        """Alive: the tree answers and no critical part is overdue. Asks nothing else."""
+        good = await asyncio.to_thread(self._readers.healthy)
+        return web.json_response({"alive": good}, status=200 if good else 503, headers=HEADERS)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        """Ready to serve: each check with its age. The master's absence is a detail, not a failure."""
+        age = self._board.age_s("snapshot")
+        checks = {
+            "sampled": {"ok": age is not None and age < STALE_SNAPSHOT_S, "age_s": age},
+            "engines": {"ok": self._board.age_s("engines") is not None, "age_s": self._board.age_s("engines")},
+        }
+        ready = all(check["ok"] for check in checks.values())
+        body = {"ready": ready, "checks": checks, "link": self._board.get("link")}
+        return web.json_response(body, status=200 if ready else 503, headers=HEADERS)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        """Never triggers a collection."""
+        text = render(self._board.get("snapshot") or {})
+        return web.Response(text=text, content_type="text/plain", headers=HEADERS)
+
+    async def _events(self, _request: web.Request) -> web.Response:
+        found = await asyncio.to_thread(self._readers.events)
+        return web.json_response({"events": found}, headers=HEADERS)
+
+    def _status(self) -> Mapping[str, Any]:
+        board = self._board
+        engines = board.get("engines")
+        return {
+            "agent": board.get("agent"),
+            "link": board.get("link"),
+            "page": self.address,
+            "started_at": board.started_at,
+            "engines": len(engines),
+            "engines_ready": sum(engine["state"] == "ready" for engine in engines),
+        }
+
+    def _guard(self) -> Any:
+        """Only hosts that are meant (DNS rebinding), and a token where the address is not loopback."""
+        settings, token = self._settings, self._token
+        names = {"127.0.0.1", "localhost", "[::1]", str(settings.address)}
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
+            if token is None and host not in names:
+                return web.json_response({"error": "unknown host"}, status=421, headers=HEADERS)
+            if token is not None:
+                given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+                if not hmac.compare_digest(given.encode(), token.encode()):
+                    return web.json_response({"error": "token wanted"}, status=401, headers=HEADERS)
+            return await handler(request)
+
+        return guard
+
+
+def _json(read: Reader) -> Handler:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.json_response(read(), headers=HEADERS)
+
+    return handler

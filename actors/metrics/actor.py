@@ -1,0 +1,103 @@
+"""The metrics sampler: a collector thread looks, this actor tells; a slow driver never keeps it from answering."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from actors.clock import WallClock, milliseconds
+from actors.facts import EngineFacts, EnginesChanged
+from actors.journal.messages import Volatile
+from actors.supervision.actor import Actor
+from actors.supervision.errors import SupervisionError
+from actors.supervision.handle import Handle
+from actors.supervision.messages import TaskDone, TaskFailed
+from config.metrics import MetricsSettings
+
+from .report import Reporter
+from .sampler import Sampler, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """From the collector's thread, and to observers: the latest snapshot."""
+
+    snapshot: Snapshot
+
+
+class _Report:
+    """To itself: tell the master."""
+
+
+class SamplerActor(Actor):
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        settings: MetricsSettings,
+        directories: Sequence[Path],
+        link: Handle,
+        publish: Callable[[Snapshot], None],
+        wall: WallClock,
+    ) -> None:
+        self._settings, self._directories = settings, tuple(directories)
+        self._link, self._publish, self._wall = link, publish, wall
+        self._reporter = Reporter(settings.full_report_every)
+        self._engines: tuple[EngineFacts, ...] = ()
+        self._latest: Snapshot | None = None
+        self._stop = threading.Event()
+        self._log = structlog.get_logger().bind(actor="metrics")
+
+    def on_start(self) -> object:
+        """Start the collector; the first report comes with the first full interval."""
+        self.context.task("collect", self._collect, cancel=self._stop.set)
+        self.context.after(self.context.rng.uniform(0.2, 1.0) * self._settings.report_interval_s, _Report())
+        return None
+
+    def on_message(self, message: object) -> object:
+        """Facts from the engines, snapshots from the collector, time to report."""
+        match message:
+            case EnginesChanged(engines=engines):
+                self._engines = engines
+            case Sampled(snapshot=snapshot):
+                self._latest = snapshot
+                self._publish(snapshot)
+            case _Report():
+                self._report()
+            case TaskDone() | TaskFailed():
+                raise RuntimeError(f"the collector ended: {message}")
+            case _:
+                self.context.unhandled(message)
+        return None
+
+    def _collect(self) -> None:
+        """In the collector's thread: an absolute schedule, missed ticks are left out."""
+        sampler = Sampler(self._settings, self._directories)
+        interval_s = min(self._settings.host_interval_s, self._settings.engine_interval_s)
+        due = self.context.now()
+        try:
+            while not self._stop.is_set():
+                self._tell_self(Sampled(sampler.sample(self._engines, self._wall())))
+                now = self.context.now()
+                due = max(due + interval_s, now)
+                self._stop.wait(due - now)
+        finally:
+            sampler.close()
+
+    def _tell_self(self, message: object) -> None:
+        try:
+            self.context.handle.tell(message)
+        except SupervisionError as error:
+            self._log.warning("sample_lost", why=str(error))
+
+    def _report(self) -> None:
+        if self._latest is not None:
+            report = self._reporter.make(milliseconds(self._latest.at), self._latest.flat())
+            try:
+                self._link.tell(Volatile("report", report))
+            except SupervisionError as error:
+                self._log.debug("not_told", why=str(error))
+        self.context.after(self._settings.report_interval_s, _Report())

@@ -1,0 +1,274 @@
+"""The supervision tree as data, in start order; stopped in reverse. Read this first.
+
+Every actor gets exactly what it needs here: settings, handles, the vendor homes by interface. Nobody looks anything up.
+
+    root          one_for_one: handles and mailboxes survive a restart, so nobody needs a neighbour's restart
+      journal     critical: without it nothing may be accepted
+      engines     manager, and under replicas one actor for each engine container
+      downloads   manager, and under transfers one actor for each transfer
+      metrics     the sampler
+      link        the conversation with the master
+      aux         the local API; gives up rather than take the root down
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from actors.api.actor import ApiActor, Put
+from actors.api.board import Board, plain
+from actors.api.server import Readers
+from actors.clock import WallClock
+from actors.downloads.manager.actor import DownloadManagerActor
+from actors.downloads.store import ModelStore
+from actors.engines.containers import DockerContainers
+from actors.engines.kinds.base import Machine
+from actors.engines.kinds.table import known_kinds
+from actors.engines.manager.actor import ManagerActor
+from actors.engines.policy import source_allowed
+from actors.journal import messages as journal
+from actors.journal.actor import JournalActor
+from actors.link.actor import LinkActor
+from actors.link.identity import IdentityFiles
+from actors.metrics import host
+from actors.metrics.actor import SamplerActor
+from actors.metrics.gpu import Gpus
+from actors.metrics.sampler import Snapshot
+from actors.supervision.errors import SupervisionError
+from actors.supervision.handle import Handle
+from actors.supervision.spec import (
+    Backoff,
+    ChildSpec,
+    Hang,
+    Limit,
+    LimitAction,
+    MailboxSpec,
+    Overflow,
+    Strategy,
+    SupervisorSpec,
+)
+from actors.supervision.system import System
+from config.settings import Settings
+from protocol.messages.reports import Event, Inventory
+
+JOURNAL_FILE = "journal.sqlite"
+EVENTS_SHOWN = 500
+EVENTS_S = 5.0
+OFTEN = Limit(5, 300.0, LimitAction.ESCALATE)
+"""An actor that fails more often than this is beyond a restart; the process is begun anew."""
+AUX = Limit(10, 600.0, LimitAction.GIVE_UP)
+PATIENT = Hang(default_s=120.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where everybody is."""
+
+    journal: str = "/root/journal"
+    engines: str = "/root/engines/manager"
+    replicas: str = "/root/engines/replicas"
+    downloads: str = "/root/downloads/manager"
+    transfers: str = "/root/downloads/transfers"
+    metrics: str = "/root/metrics"
+    link: str = "/root/link"
+    api: str = "/root/aux/api"
+
+
+PATHS = Paths()
+
+
+class Wiring:
+    """Hands out handles and the few objects that several actors share; made once, before the system starts."""
+
+    def __init__(self, settings: Settings, system: Callable[[], System], wall: WallClock) -> None:
+        self.settings, self.wall = settings, wall
+        self._system = system
+        self.identity = IdentityFiles(settings.paths.state_dir)
+        self.label = self.identity.key().kid.hex()
+        """Marks our containers: the machine's own key, which is there before any master is."""
+        self.containers = DockerContainers(settings.engines)
+        self.store = ModelStore(settings.downloads.models_dir, settings.downloads.free_floor_bytes)
+        self.board = Board()
+        self.machine = _machine(settings)
+        self.board.put("agent", {"version": version("mosalamaagent"), "label": self.label})
+
+    def handle(self, path: str) -> Handle:
+        """The handle of an actor."""
+        return self._system().handle(path)
+
+    def inventory(self) -> Inventory:
+        """What the machine has, for the master."""
+        values: dict[str, Any] = dict(host.inventory(self.directories))
+        values["gpu.count"] = len(self.machine.gpus)
+        if self.machine.gpus:
+            values["gpu.uuids"] = self.machine.gpus
+        return Inventory(values=values)
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Whose disks are watched."""
+        return (self.settings.paths.state_dir, self.settings.downloads.models_dir)
+
+    # -- one method for each actor ---------------------------------------------------------------------------
+
+    def journal(self) -> JournalActor:
+        """See JournalActor."""
+        engines, downloads = self.handle(PATHS.engines), self.handle(PATHS.downloads)
+        return JournalActor(
+            file=self.settings.paths.state_dir / JOURNAL_FILE,
+            settings=self.settings.journal,
+            routes={"engine": engines, "agent": engines, "model": downloads},
+            link=self.handle(PATHS.link),
+            wall=self.wall,
+        )
+
+    def engines(self) -> ManagerActor:
+        """See ManagerActor."""
+        return ManagerActor(
+            settings=self.settings.engines,
+            policy=self.settings.policy,
+            kinds=known_kinds(),
+            containers=self.containers,
+            models=self.store,
+            machine=self.machine,
+            agent_id=self.label,
+            replicas=self.handle(PATHS.replicas),
+            replica=lambda name: self.handle(f"{PATHS.replicas}/{name}"),
+            journal_handle=self.handle(PATHS.journal),
+            observers=(self.handle(PATHS.metrics), self.handle(PATHS.api)),
+            wall=self.wall,
+        )
+
+    def downloads(self) -> DownloadManagerActor:
+        """See DownloadManagerActor."""
+        policy = self.settings.policy
+        return DownloadManagerActor(
+            settings=self.settings.downloads,
+            store=self.store,
+            allowed=lambda uri: source_allowed(policy, uri),
+            transfers=self.handle(PATHS.transfers),
+            journal_handle=self.handle(PATHS.journal),
+            observers=(self.handle(PATHS.api),),
+        )
+
+    def metrics(self) -> SamplerActor:
+        """See SamplerActor."""
+        return SamplerActor(
+            settings=self.settings.metrics,
+            directories=self.directories,
+            link=self.handle(PATHS.link),
+            publish=self._publish,
+            wall=self.wall,
+        )
+
+    def _publish(self, snapshot: Snapshot) -> None:
+        try:
+            self.handle(PATHS.api).tell(Put("snapshot", snapshot))
+        except SupervisionError as error:
+            structlog.get_logger().debug("not_told", actor="metrics", why=str(error))
+
+    def link(self) -> LinkActor:
+        """See LinkActor."""
+        return LinkActor(
+            settings=self.settings.link,
+            state_dir=self.settings.paths.state_dir,
+            journal_handle=self.handle(PATHS.journal),
+            observers=(self.handle(PATHS.api),),
+            inventory=self.inventory,
+            wall=self.wall,
+        )
+
+    def api(self) -> ApiActor:
+        """See ApiActor."""
+        system = self._system()
+        readers = Readers(tree=lambda: asdict(system.tree()), events=self._events, healthy=system.healthy)
+        return ApiActor(
+            settings=self.settings.api, run_dir=self.settings.paths.run_dir, board=self.board, readers=readers
+        )
+
+    def _events(self) -> list[dict[str, Any]]:
+        """The journal's last events, as the commands show them; asked from a thread of the server."""
+        found = self.handle(PATHS.journal).call(journal.RecentEvents(EVENTS_SHOWN), timeout_s=EVENTS_S)
+        assert isinstance(found, tuple)
+        return [_shown(event) for event in found]
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    shown = plain(event.model_dump(mode="python"))
+    assert isinstance(shown, dict)
+    return {"at": event.at_ms / 1000, **shown}
+
+
+def _machine(settings: Settings) -> Machine:
+    facts = host.inventory(())
+    gpus = Gpus()
+    uuids = tuple(gpu.uuid for gpu in gpus.sample()) if settings.metrics.gpu and gpus.start() else ()
+    return Machine(float(facts["cpu.count"] or 1), int(facts["memory.total_bytes"] or 0), uuids)
+
+
+def build(settings: Settings, system: Callable[[], System], wall: WallClock) -> SupervisorSpec:
+    """The tree of the daemon. `system` is asked only once actors run."""
+    wiring = Wiring(settings, system, wall)
+    facts = MailboxSpec(capacity=1_000, overflow=Overflow.DROP_OLDEST)
+    return SupervisorSpec(
+        strategy=Strategy.ONE_FOR_ONE,
+        children=(
+            ChildSpec(
+                "journal",
+                wiring.journal,
+                critical=True,
+                start_timeout_s=30.0,
+                limit=OFTEN,
+                hang=PATIENT,
+                backoff=Backoff(max_s=5.0),
+                mailbox=MailboxSpec(capacity=10_000),
+            ),
+            ChildSpec(
+                "engines",
+                SupervisorSpec(
+                    strategy=Strategy.REST_FOR_ONE,
+                    intensity=5,
+                    period_s=300.0,
+                    children=(
+                        ChildSpec("replicas", SupervisorSpec(strategy=Strategy.DYNAMIC, intensity=1_000)),
+                        ChildSpec(
+                            "manager",
+                            wiring.engines,
+                            start_timeout_s=30.0,
+                            hang=PATIENT,
+                            backoff=Backoff(max_s=5.0),
+                            mailbox=MailboxSpec(capacity=10_000),
+                        ),
+                    ),
+                ),
+            ),
+            ChildSpec(
+                "downloads",
+                SupervisorSpec(
+                    strategy=Strategy.REST_FOR_ONE,
+                    intensity=5,
+                    period_s=300.0,
+                    children=(
+                        ChildSpec("transfers", SupervisorSpec(strategy=Strategy.DYNAMIC, intensity=1_000)),
+                        ChildSpec("manager", wiring.downloads, backoff=Backoff(max_s=5.0)),
+                    ),
+                ),
+            ),
+            ChildSpec("metrics", wiring.metrics, limit=AUX, mailbox=facts),
+            ChildSpec(
+                "link", wiring.link, limit=OFTEN, backoff=Backoff(max_s=5.0), mailbox=MailboxSpec(capacity=10_000)
+            ),
+            ChildSpec(
+                "aux",
+                SupervisorSpec(
+                    children=(ChildSpec("api", wiring.api, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts),)
+                ),
+            ),
+        ),
+        intensity=5,
+        period_s=300.0,
+    )

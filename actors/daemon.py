@@ -19,6 +19,7 @@ from actors.clock import system_wall_clock
 from actors.log.setup import configure
 from actors.supervision.errors import StartFailed
 from actors.supervision.events import SupervisionEvent
+from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.sd_notify import Notifier
 from actors.supervision.system import System
 from actors.tree import build
@@ -29,7 +30,7 @@ EXIT_START = 70
 EXIT_TEMPORARY = 75
 DIRECTORY_MODE = 0o700
 LOOK_S = 1.0
-"""Between two looks at the exit code and the watchdog when systemd asks for no ping."""
+"""Between two looks at the tree's exit code."""
 START_S = 60.0
 STOP_S = 30.0
 LEVEL_OF = {"info": "info", "warning": "warning", "error": "error", "critical": "critical"}
@@ -106,9 +107,12 @@ class Daemon:
             sys.stderr.write(f"mosalamaagent could not start: {error}\n")
             return EXIT_START
         gc.freeze()  # what is alive now lives to the end: the collector need not look at it again
+        heartbeat = Heartbeat(system, self._notifier)
+        heartbeat.start()
         self._notifier.ready("running")
         self._log.info("ready")
         self._wait(system)
+        heartbeat.stop()
         return self._end(system)
 
     def _the_system(self) -> System:
@@ -116,16 +120,13 @@ class Daemon:
         return self._system
 
     def _wait(self, system: System) -> None:
-        """Until a signal asks to stop or the tree ended; pings systemd's watchdog only when the tree is healthy."""
-        interval_s = self._notifier.ping_every_s or LOOK_S
+        """Until a signal asks to stop or the tree has ended."""
         while not self._stopping and system.exit_code is None:
-            self._wake.wait(min(interval_s, LOOK_S))
+            self._wake.wait(LOOK_S)
             self._wake.clear()
             if self._reload_refused:
                 self._reload_refused = False
                 self._log.warning("reload_refused", why="this version cannot reload; restart the service instead")
-            if self._notifier.ping_every_s is not None and system.healthy():
-                self._notifier.ping()
 
     def _end(self, system: System) -> int:
         code = system.exit_code

@@ -6,7 +6,6 @@
 import textwrap
 from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -60,11 +59,11 @@ def _plain(value: object) -> Any:
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (tuple, list, set, frozenset)):
         return [_plain(inner) for inner in value]
-    if isinstance(value, Path):
-        return str(value)
     if isinstance(value, Enum):
         return value.value
-    return value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
 
 
 if __name__ == "__main__":

@@ -42,9 +42,7 @@ def _node_text(node: Mapping[str, Any]) -> Text:
     text.append_text(_state(str(node["state"])))
     text.append(f"  incarnation {node['incarnation']}, mailbox {node['mailbox_depth']}", style="dim")
     if node.get("restarts_total"):
-        text.append(
-            f", restarts {node['restarts_total']} ({node['restarts_in_window']} in window)", style="yellow"
-        )
+        text.append(f", restarts {node['restarts_total']} ({node['restarts_in_window']} in window)", style="yellow")
     if node.get("current_message"):
         age = node.get("current_age_s") or 0.0
         text.append(f", in {node['current_message']} for {age:.1f} s", style="dim")
@@ -74,11 +72,7 @@ def metrics(answer: Mapping[str, Any]) -> None:
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
-        return [
-            row
-            for key, inner in value.items()
-            for row in _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-        ]
+        return [row for key, inner in value.items() for row in _flat(inner, f"{prefix}.{key}" if prefix else str(key))]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [row for index, inner in enumerate(value) for row in _flat(inner, f"{prefix}[{index}]")]
     return [(prefix, "" if value is None else str(value))]

@@ -37,17 +37,11 @@ def _show(name: str) -> Callable[[Any], None]:
     return call
 
 
-status = _view(
-    "status", "/v1/status", _show("status"), "Show this agent, its link to the master and its health."
-)
-tree = _view(
-    "tree", "/v1/tree", _show("tree"), "Show the supervision tree, live, with why each part is as it is."
-)
+status = _view("status", "/v1/status", _show("status"), "Show this agent, its link to the master and its health.")
+tree = _view("tree", "/v1/tree", _show("tree"), "Show the supervision tree, live, with why each part is as it is.")
 events = _view("events", "/v1/events", _show("events"), "Show what happened, oldest first.")
 engines = _view("engines", "/v1/engines", _show("engines"), "Show the engines of this machine.")
-models = _view(
-    "models", "/v1/models", _show("models"), "Show the models on this machine and the running transfers."
-)
+models = _view("models", "/v1/models", _show("models"), "Show the models on this machine and the running transfers.")
 metrics = _view(
     "metrics", "/v1/metrics", _show("metrics"), "Show the latest figures of host, GPUs, containers, engines."
 )

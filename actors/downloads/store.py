@@ -23,6 +23,8 @@ CURRENT = "current"
 STAGING = ".staging"
 PINNED = ".pinned"
 LOCK = ".lock"
+FOLDER_MODE = 0o755
+FILE_MODE = 0o644
 
 
 class ModelStore:
@@ -74,6 +76,7 @@ class ModelStore:
         """The staged version appears, whole; files that earlier pulls of this commit brought stay in it."""
         with self._lock:
             staged, target = self.staging(manifest), self.folder(manifest)
+            _open_to_engines(staged)
             if target.exists():
                 for file in manifest.files:
                     (target / file.name).parent.mkdir(parents=True, exist_ok=True)
@@ -196,6 +199,13 @@ class ModelStore:
                     pinned=(repo / f"{PINNED}.{folder.name}").exists(),
                     leases=sum(1 for held in self._leases.values() if held == folder),
                 )
+
+
+def _open_to_engines(folder: Path) -> None:
+    """Engines run as users of their own: a version is readable by all, whatever the daemon's umask is."""
+    folder.chmod(FOLDER_MODE)
+    for path in folder.rglob("*"):
+        path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
 
 
 def _refs(repo: Path) -> dict[str, str]:

@@ -96,10 +96,7 @@ def docker_body(request: ContainerRequest) -> dict[str, Any]:
             "Init": True,
             "IpcMode": "private",
             "OomScoreAdj": 500,
-            "Ulimits": [
-                {"Name": "core", "Soft": 0, "Hard": 0},
-                {"Name": "nofile", "Soft": 65_536, "Hard": 65_536},
-            ],
+            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
             "LogConfig": {
                 "Type": "json-file",
                 "Config": {"max-size": str(request.log_max_bytes), "max-file": str(request.log_files)},

@@ -18,9 +18,7 @@ class RepeatLimit:
         self._clock = clock
         self._seen: dict[tuple[object, ...], tuple[float, int]] = {}
 
-    def __call__(
-        self, _logger: object, method: str, event: MutableMapping[str, Any]
-    ) -> MutableMapping[str, Any]:
+    def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Let the record pass, pass it with a count of what was held back, or drop it."""
         if method in ("error", "critical"):
             return event

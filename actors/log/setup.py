@@ -86,9 +86,7 @@ def configure(settings: LogSettings, log_dir: Path | None) -> RotatingSink | Non
     return sink
 
 
-def _exception_text(
-    _logger: object, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def _exception_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if event.get("exc_info"):
         event = structlog.processors.format_exc_info(None, "", event)
         event["exception"] = str(event.get("exception", ""))[-TRACEBACK_MAX_CHARS:]

@@ -95,6 +95,4 @@ class RotatingSink:
         self.dropped += 1
         if not self._complained:
             self._complained = True
-            sys.stderr.write(
-                f"log: cannot write {self._path}: {error.strerror}; lines are dropped and counted\n"
-            )
+            sys.stderr.write(f"log: cannot write {self._path}: {error.strerror}; lines are dropped and counted\n")

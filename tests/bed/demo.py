@@ -65,9 +65,7 @@ def _run(report: Report, stack: ExitStack, arguments: argparse.Namespace) -> Non
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop by itself after the last step")
-    parser.add_argument(
-        "--model", help="hf://ORG/REPO[@REV][:FILE] from the real hub instead of the local one"
-    )
+    parser.add_argument("--model", help="hf://ORG/REPO[@REV][:FILE] from the real hub instead of the local one")
     parser.add_argument("--image", help="a llama.cpp server image instead of the one built from packages")
     return parser.parse_args()
 

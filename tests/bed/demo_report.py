@@ -64,12 +64,10 @@ class Report:
             table.add_column(column, overflow="fold")
         for step in self.steps:
             mark = "[green]ok[/]" if step.ok else "[red]failed[/]"
-            table.add_row(step.name, f"{step.seconds:.1f} s", mark, step.detail.replace("[", "\\["))
+            table.add_row(step.name, f"{step.seconds:.1f} s", mark, step.detail[:300].replace("[", "\\["))
         return table
 
     def write(self, file: Path) -> None:
         """The summary for programs: `{"ok", "steps": [{"name", "ok", "seconds", "detail"}]}`."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(
-            json.dumps({"ok": self.ok, "steps": [asdict(step) for step in self.steps]}, indent=2) + "\n"
-        )
+        file.write_text(json.dumps({"ok": self.ok, "steps": [asdict(step) for step in self.steps]}, indent=2) + "\n")

@@ -40,14 +40,10 @@ def bring_parts(stack: ExitStack, world: World, arguments: argparse.Namespace) -
 
     image = arguments.image or ensure_image(world.docker_host)
     if arguments.model:
-        return Parts(
-            image, arguments.model, None, f"image {image}\nmodel {arguments.model} from the real hub"
-        )
+        return Parts(image, arguments.model, None, f"image {image}\nmodel {arguments.model} from the real hub")
     hub = stack.enter_context(LocalHub(world.folder / "hub"))
     model = hub.add_tiny_gguf("demo/tiny-llama", "tiny.gguf")
-    return Parts(
-        image, model, hub.url, f"Docker at {world.docker_host}\nimage {image}\nmodel {model} at {hub.url}"
-    )
+    return Parts(image, model, hub.url, f"Docker at {world.docker_host}\nimage {image}\nmodel {model} at {hub.url}")
 
 
 def start_master(world: World, _parts: Parts, _report: Report) -> str:
@@ -65,6 +61,7 @@ def enroll_agent(world: World, parts: Parts, _report: Report) -> str:
     token_file.chmod(0o600)
     world.write_config(agent_settings(world, parts, token_file))
     world.start_agent()
+    world.label = world.agent_command("status")["agent"]["label"]
     agents = wait_until(
         lambda: [agent for agent in world.operator("agents")["agents"] if agent["connected"]],
         timeout_s=30.0,
@@ -91,8 +88,12 @@ def agent_settings(world: World, parts: Parts, token_file: Path) -> dict[str, An
             "masters": [f"https://127.0.0.1:{world.port}"],
             "ca_file": str(world.master_dir / "ca.pem"),
             "token_file": str(token_file),
+            "first_retry_max_s": 1.0,
+            "retry_max_s": 3.0,
         },
         "downloads": {"models_dir": str(folder / "models")},
+        "engines": {"docker_host": world.docker_host},
+        "api": {"port": 0},
         "policy": {"images": [parts.image]},
     }
     if parts.hub:
@@ -106,9 +107,7 @@ def pull_model(world: World, parts: Parts, _report: Report) -> str:
     models = world.agent_command("models")["models"]
     if not models:
         raise StepFailedError("the store is empty after a pull that was told to be done")
-    return "\n".join(
-        f"{model['model']} {model['revision'][:12]} {model['size_bytes']} bytes" for model in models
-    )
+    return "\n".join(f"{model['model']} {model['revision'][:12]} {model['size_bytes']} bytes" for model in models)
 
 
 def start_engine(world: World, parts: Parts, _report: Report) -> str:
@@ -206,9 +205,7 @@ def kill_daemon(world: World, _parts: Parts, _report: Report) -> str:
     witness = Witness(before["endpoint"])
     world.kill_agent()
     world.start_agent()
-    after = world.wait_engine(
-        ENGINE, lambda engine: engine["state"] == "ready", "the engine is adopted", 60.0
-    )
+    after = world.wait_engine(ENGINE, lambda engine: engine["state"] == "ready", "the engine is adopted", 60.0)
     wait_until(lambda: _connected(world), timeout_s=60.0, what="the master sees the agent again")
     witness.stop()
     if witness.failures or not witness.answers:
@@ -251,8 +248,7 @@ def _told(world: World, known: set[str]) -> list[Any]:
 
 def _connected(world: World) -> bool:
     return any(
-        agent["agent_id"] == world.agent_id and agent["connected"]
-        for agent in world.operator("agents")["agents"]
+        agent["agent_id"] == world.agent_id and agent["connected"] for agent in world.operator("agents")["agents"]
     )
 
 
@@ -263,9 +259,9 @@ def page(world: World) -> str:
 
 def remove_containers(world: World) -> None:
     """Remove the engine containers that this demo's agent made, and no other."""
-    if not world.agent_id:
+    if not world.label:
         return
-    listed = _docker(world, "ps", "-aq", "--filter", f"label={LABEL}={world.agent_id}").split()
+    listed = _docker(world, "ps", "-aq", "--filter", f"label={LABEL}={world.label}").split()
     for container in listed:
         _docker(world, "rm", "-f", container)
 

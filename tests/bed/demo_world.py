@@ -34,6 +34,8 @@ class World:
         self.master: Program | None = None
         self.agent: Program | None = None
         self.agent_id = ""
+        self.label = ""
+        """Marks the containers of this agent."""
 
     def start_master(self) -> None:
         """`mosalama-master serve`, waited for until its port answers."""
@@ -94,9 +96,7 @@ class World:
         )
         if done.returncode:
             said = (done.stderr or done.stdout).strip()[-1_500:]
-            raise StepFailedError(
-                f"{Path(argv[0]).name} {' '.join(argv[1:4])} ended with {done.returncode}: {said}"
-            )
+            raise StepFailedError(f"{Path(argv[0]).name} {' '.join(argv[1:4])} ended with {done.returncode}: {said}")
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def engine(self, name: str) -> dict[str, Any] | None:

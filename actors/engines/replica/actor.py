@@ -96,8 +96,11 @@ class EngineActor(Actor):
                 self._step_failed(message)
             case _Probe():
                 self._probe()
-            case _Again() | say.LookAgain():
+            case _Again():
                 self._observe()
+            case say.LookAgain():
+                if self._facts.state not in {"backoff", "gave_up"}:  # those have their own time
+                    self._observe()
             case say.ContainerChanged(container_id=container_id):
                 self._container_changed(container_id)
             case say.Become(wanted=wanted):
@@ -259,7 +262,7 @@ class EngineActor(Actor):
 
     def _died(self, cause: Cause, words: str, log: tuple[str, ...]) -> None:
         """Say why, count it, and plan what follows."""
-        was_ready = self._facts.state == "ready"
+        was_ready, self._container = self._facts.state == "ready", None
         now = self._wall()
         decision = decide(self._wanted.spec.restart, self._history, cause, now)
         self._remember(decision.history)
@@ -278,12 +281,7 @@ class EngineActor(Actor):
         if decision.delay_s:
             self.context.after(decision.delay_s, _Again())
         else:
-            self._restart_now()
-
-    def _restart_now(self) -> None:
-        """The dead container makes room, and the next one starts."""
-        self._container = None
-        self._observe()
+            self._observe()
 
     def _give_up(self, text: str, delay_s: float, *, was_ready: bool) -> None:
         failure = Failure(code="E_ENGINE", what=f"engine {self._wanted.name} does not run", why=text[:4_000], do="")
@@ -306,7 +304,7 @@ class EngineActor(Actor):
             f"generation {bad.generation} does not run ({why}); the last good one is back",
         )
         self._remember(History())
-        self._restart_now()
+        self._observe()
 
     def _step_failed(self, failed: TaskFailed) -> None:
         """A step that raised: refused for good, or Docker is away for a while."""

@@ -1,0 +1,102 @@
+"""Writes docs/wire.md from the messages themselves: `python -m tests.protocol.wire_document > docs/wire.md`."""
+
+import inspect
+import json
+
+from protocol import limits
+from protocol.errors import CLOSES, RETRIES, Code, Retry
+from protocol.keys import Purpose
+from protocol.messages.commands import COMMANDS
+from protocol.messages.control import BOTH_WAYS, HANDSHAKE, TO_AGENT, TO_MASTER
+from protocol.messages.reports import REPORTS
+
+HEAD = """\
+# The wire
+
+Written from the code by `tests/protocol/wire_document.py`; a test keeps it current.
+
+One WebSocket, subprotocol `mosalama.v1`, binary frames only, no compression. The agent dials out.
+
+## A frame
+| offset | bytes | meaning |
+|---|---|---|
+| 0 | `94` | msgpack array of four |
+| 1 | `01` | version of the wire |
+| 2 | `c4 08` + 8 | id of the signing key: the first 8 bytes of BLAKE2b-256 of the public key |
+| 12 | `c5` + 2 + n | body, at most 65 535 bytes |
+| 15 + n | `c4 40` + 64 | Ed25519 signature |
+
+The signature covers `"mosalama/1/" + purpose + NUL`, 32 bytes of binding, and the exact bytes of the body. Nothing is
+parsed before it holds. The binding is zero before a session; BLAKE2b-256 of the frames before in the handshake; the
+session hash afterwards; for commands BLAKE2b-256 of the agent's id.
+
+## The handshake
+`hello` (agent), `challenge` (master), `auth` (agent). The session hash is BLAKE2b-256 of `"mosalama/1/session" + NUL` and
+the three complete frames. Clocks may differ by at most 300 s.
+
+## A body in a session
+`[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` is exactly the next in this direction.
+`offset` is the place of a durable message in its sender's stream, or nil. `ack` is the highest offset of the peer's
+stream that is on disk.
+
+## A command
+The payload of `command` is an envelope of its own, sealed by a command key with purpose `cmd`:
+`[type, id, issued_ms, ttl_ms, payload]`. A link key cannot make one.
+
+## Delivery
+A durable message is on disk before it is sent, and stays until it is acknowledged. After a reconnect both sides go on
+behind the offset that the other has. A command id is carried out once, however often it comes.
+"""
+
+
+def document() -> str:
+    """The whole page."""
+    parts = [HEAD, "\n## Purposes of signatures\n", ", ".join(f"`{purpose}`" for purpose in Purpose), "\n"]
+    families = [
+        ("Handshake", HANDSHAKE),
+        ("Both directions", BOTH_WAYS),
+        ("Master to agent", TO_AGENT),
+        ("Agent to master", (*TO_MASTER, *REPORTS)),
+        ("Inside a command", COMMANDS),
+    ]
+    for title, models in families:
+        parts.append(f"\n## {title}\n")
+        parts += [_message(model) for model in models]
+    parts.append("\n## Codes\n| code | closes with | try again |\n|---|---|---|\n")
+    parts += [f"| {code} | {CLOSES.get(code, 'lives')} | {RETRIES.get(code, Retry.NO)} |\n" for code in Code]
+    parts.append("\n## Limits\n| name | value |\n|---|---|\n")
+    parts += [f"| {name} | {value} |\n" for name, value in vars(limits).items() if name.isupper()]
+    return "".join(parts)
+
+
+def _message(model) -> str:
+    schema = model.model_json_schema(mode="validation")
+    required = set(schema.get("required", ()))
+    rows = [f"### {model.TYPE}\n{inspect.getdoc(model)}\n\n"]
+    fields = schema.get("properties", {})
+    if fields:
+        rows.append("| field | type | |\n|---|---|---|\n")
+        rows += [
+            f"| {name} | {_type(field)} | {'required' if name in required else 'optional'} |\n"
+            for name, field in fields.items()
+        ]
+        rows.append("\n")
+    return "".join(rows)
+
+
+def _type(field) -> str:
+    if "$ref" in field:
+        return field["$ref"].rsplit("/", 1)[-1]
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_type(option) for option in field["anyOf"]))
+    if "enum" in field:
+        return " or ".join(f"`{json.loads(json.dumps(value))}`" for value in field["enum"])
+    kind = str(field.get("type", "any"))
+    if kind == "array":
+        return f"array of {_type(field.get('items', {}))}"
+    bounds = [f"{word} {field[word]}" for word in ("minimum", "maximum", "maxLength", "maxItems") if word in field]
+    return f"{kind} ({', '.join(bounds)})" if bounds else kind
+
+
+if __name__ == "__main__":
+    print(document(), end="")

@@ -67,9 +67,7 @@ def main(arguments: list[str]) -> int:
     """Exit code: 0 measured, 1 a target missed under --strict, 2 not measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", help="which benchmark; without it they are listed")
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object on the last line instead of a table"
-    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line instead of a table")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
     options = parser.parse_args(arguments)
     found = discover()

@@ -88,7 +88,7 @@ def _inventory(facts: Any) -> Inventory:
 
 def make_answer(
     request: EnrollRequest,
-    secret: bytes,
+    mac_key: bytes,
     key: KeyPair,
     agent_id: str,
     roots: Roots,

@@ -48,10 +48,7 @@ ALLOWED = {
 
 def python_files():
     return sorted(
-        path
-        for top in (*ROOMS, "tests", "benchmarks")
-        for path in (ROOT / top).rglob("*.py")
-        if path.is_file()
+        path for top in (*ROOMS, "tests", "benchmarks") for path in (ROOT / top).rglob("*.py") if path.is_file()
     )
 
 

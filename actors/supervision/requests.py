@@ -95,7 +95,8 @@ def _stop(core: "Core", request: Request, name: str) -> None:
         return
     if child.alive:
         child.stoppers.append((request.asker, "stop"))
-        core.stop(child, "stopped by request", child.goal if child.goal is Goal.DELETE else Goal.STOP)
+        if core.mode is not Mode.ENDING:  # else its turn comes, from the end
+            core.stop(child, "stopped by request", child.goal if child.goal is Goal.DELETE else Goal.STOP)
         return
     if child.phase in PENDING or core.spec.strategy is Strategy.DYNAMIC:
         core.plan.drop(name)

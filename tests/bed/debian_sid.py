@@ -69,9 +69,7 @@ def _fetch(absent: list[tuple[Package, Path]]) -> None:
         for _, part, path in parts:
             part.rename(path)
         return
-    raise BedError(
-        f"packages of Debian {SUITE}", "\n".join(why) or "no repository is configured", NOTHING_FITS
-    )
+    raise BedError(f"packages of Debian {SUITE}", "\n".join(why) or "no repository is configured", NOTHING_FITS)
 
 
 def resolve(names: Iterable[str]) -> list[Package]:
@@ -80,9 +78,7 @@ def resolve(names: Iterable[str]) -> list[Package]:
     index = _index()
     missing = [name for name in wanted if name not in index]
     if missing:
-        raise BedError(
-            f"packages {', '.join(missing)}", f"Debian {SUITE} of this mirror lacks them", NOTHING_FITS
-        )
+        raise BedError(f"packages {', '.join(missing)}", f"Debian {SUITE} of this mirror lacks them", NOTHING_FITS)
     return [index[name] for name in wanted]
 
 

@@ -50,9 +50,7 @@ def requirements(name: str) -> list[Distribution]:
         if one.name not in found:
             found[one.name] = one
             asked = [Requirement(line) for line in one.requires or ()]
-            wanted += [
-                need.name for need in asked if need.marker is None or need.marker.evaluate({"extra": ""})
-            ]
+            wanted += [need.name for need in asked if need.marker is None or need.marker.evaluate({"extra": ""})]
     return list(found.values())
 
 
@@ -70,9 +68,7 @@ def _copy(one: Distribution, target: Path) -> None:
 def _programs(environment: Path, home: str, version: str) -> None:
     programs = environment / "bin"
     programs.mkdir()
-    (environment / "pyvenv.cfg").write_text(
-        f"home = {home}\ninclude-system-site-packages = false\n", encoding="utf-8"
-    )
+    (environment / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n", encoding="utf-8")
     (programs / "python").symlink_to(f"{home}/{version}")
     for name, module in (("mosalamaagent", "actors.cli.main"), ("mosalama-master", "actors.master.main")):
         path = programs / name

@@ -28,8 +28,7 @@ def nothing_left_over() -> Iterator[None]:
     environment, folder = _environment(), Path.cwd()
     yield
     left = [
-        f"thread {name}"
-        for name in _settled(lambda: {one.name for one in threading.enumerate() if one not in threads})
+        f"thread {name}" for name in _settled(lambda: {one.name for one in threading.enumerate() if one not in threads})
     ]
     left += [f"process {pid}: {_words(pid)}" for pid in _settled(lambda: _children() - children)]
     left += [f"variable {name}" for name in {name for name, _ in environment ^ _environment()}]

@@ -28,9 +28,7 @@ def ensure(package: str, program: str) -> str:
         return found
     _need_apt(package, program)
     if os.geteuid() != 0:
-        raise BedError(
-            program, "it is not installed and this user may not install it", f"apt install {package}"
-        )
+        raise BedError(program, "it is not installed and this user may not install it", f"apt install {package}")
     update()
     say(f"installing the package {package}, since {program} is absent")
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
@@ -121,9 +119,7 @@ def _need_apt(package: str, program: str) -> None:
         )
 
 
-def _apt(
-    words: Sequence[str], limit_s: float, environment: dict[str, str] | None, cwd: Path | None = None
-) -> None:
+def _apt(words: Sequence[str], limit_s: float, environment: dict[str, str] | None, cwd: Path | None = None) -> None:
     done = subprocess.run(
         ["apt-get", *words],
         check=False,

@@ -27,9 +27,7 @@ class Registry:
 
     def __init__(self, *, port: int | None = None) -> None:
         """Started and answering; BedError when it cannot be."""
-        program = packages.find("docker-registry") or packages.unpacked(
-            "docker-registry", "usr/bin/docker-registry"
-        )
+        program = packages.find("docker-registry") or packages.unpacked("docker-registry", "usr/bin/docker-registry")
         self.port = port or free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.folder = short_folder()

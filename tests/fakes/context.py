@@ -171,9 +171,7 @@ class FakeContext:
                 outcome = TaskDone(task.id, task.name, task.fn(*task.args))
             except BaseException as error:
                 text = traceback.format_exc()
-                outcome = TaskFailed(
-                    task.id, task.name, type(error).__name__, f"{type(error).__name__}: {error}", text
-                )
+                outcome = TaskFailed(task.id, task.name, type(error).__name__, f"{type(error).__name__}: {error}", text)
             posted.append(outcome)
             self._deliver(outcome)
         return posted

@@ -30,9 +30,7 @@ class ControlSocket:
 
         self._server = socketserver.ThreadingUnixStreamServer(str(run_dir / "control.sock"), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="control-socket"
-        )
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="control-socket")
         self._thread.start()
 
     def close(self) -> None:

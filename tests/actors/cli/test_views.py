@@ -36,9 +36,7 @@ CHILD = NODE | {
 ANSWERS = {
     "/v1/tree": NODE | {"children": [CHILD]},
     "/v1/status": {"agent": {"id": "a1"}, "checks": [{"name": "docker", "ok": True}]},
-    "/v1/events": {
-        "events": [{"at": 0, "severity": "info", "kind": "engine.ready", "subject": "chat", "text": "up"}]
-    },
+    "/v1/events": {"events": [{"at": 0, "severity": "info", "kind": "engine.ready", "subject": "chat", "text": "up"}]},
     "/v1/engines": {
         "engines": [
             {
@@ -52,9 +50,7 @@ ANSWERS = {
         ]
     },
     "/v1/models": {
-        "models": [
-            {"model": "org/m", "revision": "0123456789abcdef", "size_bytes": 1 << 30, "current": True}
-        ],
+        "models": [{"model": "org/m", "revision": "0123456789abcdef", "size_bytes": 1 << 30, "current": True}],
         "transfers": [
             {
                 "model": "org/n",

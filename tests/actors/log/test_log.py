@@ -108,10 +108,7 @@ def test_a_sink_that_cannot_write_drops_counts_and_never_raises(tmp_path, capsys
 
 def test_lines_of_many_threads_are_whole(tmp_path):
     sink = RotatingSink(tmp_path / "a.log", max_bytes=10_000, max_age_s=1e9, kept=50)
-    threads = [
-        threading.Thread(target=lambda n=n: [sink.write(b"%d" % n * 30) for _ in range(200)])
-        for n in range(4)
-    ]
+    threads = [threading.Thread(target=lambda n=n: [sink.write(b"%d" % n * 30) for _ in range(200)]) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -37,9 +37,7 @@ def test_generated_programs_have_the_traces_of_real_otp(otp):
     rng = random.Random(seed)
     programs = [generate(rng) for _ in range(PROGRAMS)]
     differing = [
-        program
-        for program, theirs in zip(programs, otp.traces(programs), strict=True)
-        if trace(program) != theirs
+        program for program, theirs in zip(programs, otp.traces(programs), strict=True) if trace(program) != theirs
     ]
     if differing:
         program = smallest(otp, differing[0])

@@ -22,9 +22,7 @@ class Otp:
     def traces(self, programs: Sequence[Program]) -> list[list[str]]:
         """The words of each program, in order."""
         text = "".join(program.term() for program in programs)
-        done = subprocess.run(
-            self._command, input=text, capture_output=True, text=True, timeout=BATCH_S, check=False
-        )
+        done = subprocess.run(self._command, input=text, capture_output=True, text=True, timeout=BATCH_S, check=False)
         lines = done.stdout.splitlines()
         assert done.returncode == 0, f"{done.stdout[-500:]}{done.stderr[-2000:]}"
         assert len(lines) == len(programs)

@@ -56,10 +56,7 @@ class Program:
         """This program with one part less, for finding the smallest that still differs."""
         fewer = [self.steps[:n] + self.steps[n + 1 :] for n in range(len(self.steps))]
         found = [replace(self, steps=steps) for steps in fewer]
-        found += [
-            replace(self, children=self.children[:n] + self.children[n + 1 :])
-            for n in range(len(self.children))
-        ]
+        found += [replace(self, children=self.children[:n] + self.children[n + 1 :]) for n in range(len(self.children))]
         return found
 
 
@@ -100,9 +97,7 @@ class World:
 
     def __init__(self, program: Program) -> None:
         children = tuple(_spec(child) for child in program.children)
-        flags = SupervisorSpec(
-            Strategy(program.strategy), children, program.intensity, PERIOD_S, AUTO[program.auto]
-        )
+        flags = SupervisorSpec(Strategy(program.strategy), children, program.intensity, PERIOD_S, AUTO[program.auto])
         self.core = Core(flags, random.Random(0))
         self.words: list[str] = []
         self._failing = {child.id: child.failing for child in program.children}
@@ -181,9 +176,7 @@ class World:
 
 
 def _spec(child: ProgramChild) -> ChildSpec:
-    return ChildSpec(
-        child.id, _never, restart=Restart(child.restart), significant=child.significant, backoff=NO_DELAY
-    )
+    return ChildSpec(child.id, _never, restart=Restart(child.restart), significant=child.significant, backoff=NO_DELAY)
 
 
 def _never() -> None:

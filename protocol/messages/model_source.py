@@ -12,7 +12,7 @@ Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 URI_MAX_CHARS = 2_048
 HUB = re.compile(
     r"^hf://(?P<org>[A-Za-z0-9][\w.-]{0,95})/(?P<repo>[A-Za-z0-9][\w.-]{0,95})"
-    r"(@(?P<revision>[A-Za-z0-9][\w./-]{0,127}))?(:(?P<file>[^:]{1,512}))?$",
+    r"(@(?P<revision>[A-Za-z0-9][\w./-]{0,127}))?(:(?P<file>[^:\n]{1,512}))?\Z",
     re.ASCII,
 )
 

@@ -26,18 +26,18 @@ One WebSocket, subprotocol `mosalama.v1`, binary frames only, no compression. Th
 | 12 | `c5` + 2 + n | body, at most 65 535 bytes |
 | 15 + n | `c4 40` + 64 | Ed25519 signature |
 
-The signature covers `"mosalama/1/" + purpose + NUL`, 32 bytes of binding, and the exact bytes of the body. Nothing is
-parsed before it holds. The binding is zero before a session; BLAKE2b-256 of the frames before in the handshake; the
+The signature covers `"mosalama/1/" + purpose + NUL`, 32 bytes of binding, and the exact bytes of the body. Nothing
+is parsed before it holds. The binding is zero before a session; BLAKE2b-256 of the frames before in the handshake; the
 session hash afterwards; for commands BLAKE2b-256 of the agent's id.
 
 ## The handshake
-`hello` (agent), `challenge` (master), `auth` (agent). The session hash is BLAKE2b-256 of `"mosalama/1/session" + NUL` and
-the three complete frames. Clocks may differ by at most 300 s.
+`hello` (agent), `challenge` (master), `auth` (agent). The session hash is BLAKE2b-256 of `"mosalama/1/session" + NUL`
+and the three complete frames. Clocks may differ by at most 300 s.
 
 ## A body in a session
-`[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` is exactly the next in this direction.
-`offset` is the place of a durable message in its sender's stream, or nil. `ack` is the highest offset of the peer's
-stream that is on disk.
+`[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` is exactly the next in this
+direction. `offset` is the place of a durable message in its sender's stream, or nil. `ack` is the highest offset of the
+peer's stream that is on disk.
 
 ## A command
 The payload of `command` is an envelope of its own, sealed by a command key with purpose `cmd`:

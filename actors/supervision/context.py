@@ -17,6 +17,8 @@ from .tasks import Task
 from .timers import Timer
 
 if TYPE_CHECKING:
+    import random
+
     from .cell import Watch
     from .incarnation import Incarnation
 
@@ -29,8 +31,15 @@ class Context:
         self.path = incarnation.cell.path
         self.incarnation = incarnation.number
         self.handle = Handle(incarnation.cell)
-        self.rng = incarnation.runtime.rng(f"{self.path}#{self.incarnation}")
+        self._rng: random.Random | None = None
         self._watches: dict[Handle, Watch] = {}
+
+    @property
+    def rng(self) -> "random.Random":
+        """A generator of this incarnation's own; equal seeds of the system give equal sequences."""
+        if self._rng is None:
+            self._rng = self._incarnation.runtime.rng(f"{self.path}#{self.incarnation}")
+        return self._rng
 
     def now(self) -> float:
         """Monotonic seconds."""

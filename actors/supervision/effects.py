@@ -98,7 +98,8 @@ class Report(Effect):
     severity: str = "info"
     reason: str = ""
     incarnation: int = 0
-    detail: str = ""
+    detail: object = ""
+    """Its text is str(detail)."""
     next_try_s: float | None = None
     """Seconds until the next try, when one is planned."""
 

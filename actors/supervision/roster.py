@@ -2,7 +2,7 @@
 
 from .backoff import Window
 from .children import Child, Goal, Phase
-from .effects import Abandon, Arm, Effect, Ended, Forget, Reply, Spawn
+from .effects import Abandon, Arm, Effect, Ended, Forget, Reply, Report, Spawn
 from .messages import ChildReply
 from .plan import Plan
 from .signals import Due, Kind
@@ -22,9 +22,9 @@ class Roster:
         self._out: list[Effect] = []
 
     def take(self) -> tuple[Effect, ...]:
-        """What was emitted since the last take."""
-        out, self._out = tuple(self._out), []
-        return out
+        """What was emitted since the last take: first what is to be done, then what is to be told."""
+        out, self._out = self._out, []
+        return tuple(sorted(out, key=_is_report))
 
     def emit(self, effect: Effect) -> None:
         """Add to what the shell has to do."""
@@ -78,3 +78,7 @@ class Roster:
         if child.starter is not None:
             asker, child.starter = child.starter, None
             self.emit(Reply(asker, ChildReply(child.spec.id, "start", ok=ok, error=error, detail=detail, info=info)))
+
+
+def _is_report(effect: Effect) -> bool:
+    return isinstance(effect, Report)

@@ -78,7 +78,8 @@ class Down(Signal):
     incarnation: int
     kind: Kind
     reason: str = ""
-    traceback: str = ""
+    traceback: object = ""
+    """Its text is str(traceback); it holds no frame."""
     uptime_s: float = 0.0
     in_flight: str = ""
     """Type name of the message it was handling."""

@@ -69,6 +69,7 @@ class Backoff:
     """How long to wait before the n-th restart in a row. Jitter only shortens, so `max_s` is a true cap."""
 
     min_s: float = 0.2
+    """0 with max_s 0 restarts at once, always, as OTP does; then only the budget brakes."""
     max_s: float = 60.0
     factor: float = 2.0
     jitter: float = 0.3

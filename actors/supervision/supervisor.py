@@ -166,7 +166,7 @@ class SupervisorBehaviour:
             severity=report.severity,
             incarnation=report.incarnation,
             reason=report.reason,
-            detail=report.detail,
+            detail=str(report.detail),
             next_try_s=report.next_try_s,
         )
 

@@ -133,7 +133,9 @@ class System:
             self._root.current = None
             self._root.mailbox.close("the system ended")
             if not self._stopping and signal.kind is not Kind.START_FAILED:
-                self.log.emit(ROOT, "escalated", severity="critical", reason=signal.reason, detail=signal.traceback)
+                self.log.emit(
+                    ROOT, "escalated", severity="critical", reason=signal.reason, detail=str(signal.traceback)
+                )
                 self._exit(EXIT_ESCALATED, signal.reason)
             self._ready.unpark()
             self._done.unpark()

@@ -104,7 +104,7 @@ def longest_stop_s(spec: SupervisorSpec) -> float:
 
 
 def _check_backoff(name: str, backoff: Backoff) -> None:
-    _need(name, "backoff.min_s", _positive(backoff.min_s), f"{backoff.min_s} is not positive")
+    _need(name, "backoff.min_s", 0 <= backoff.min_s < math.inf, f"{backoff.min_s} is negative or endless")
     _need(
         name,
         "backoff.max_s",

@@ -178,7 +178,7 @@ BAD_CHILDREN = {
     },
     "start_timeout_s": {"start_timeout_s": 0.0},
     "factory": {"factory": "a class"},
-    "backoff.min_s": {"backoff": Backoff(min_s=0.0)},
+    "backoff.min_s": {"backoff": Backoff(min_s=-1.0)},
     "backoff.max_s": {"backoff": Backoff(min_s=2.0, max_s=1.0)},
     "backoff.factor": {"backoff": Backoff(factor=0.5)},
     "backoff.jitter": {"backoff": Backoff(jitter=1.5)},

@@ -1,5 +1,6 @@
 """The table of a supervisor's children: each with its phase, incarnation and budget. Pure data."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,6 +24,10 @@ class Phase(StrEnum):
 
 ALIVE = frozenset({Phase.STARTING, Phase.RUNNING, Phase.WEDGED, Phase.STOPPING})
 PENDING = frozenset({Phase.BACKOFF, Phase.WAITING})
+
+
+RECENT_MAX = 100
+"""Failures of one child that are remembered for people."""
 
 
 class Goal(StrEnum):
@@ -58,6 +63,9 @@ class Child:
     """Who waits for its end, with the name of the request."""
     successor: ChildSpec | None = None
     window: Window | None = None
+    """Its own budget."""
+    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
+    """When its last failures were, whichever budget they count against; for people."""
 
     def __post_init__(self) -> None:
         """Give the child its own failure window when its spec has a limit."""

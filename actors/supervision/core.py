@@ -198,6 +198,7 @@ class Core(Planner):
     def _fail(self, child: Child, kind: Kind) -> None:
         """A counted failure: restarted within the budget; over it, it stays down or the group ends."""
         child.failures += 1
+        child.recent.append(self.now)
         if kind is Kind.OOM:
             self._escalate(child, kind, "out of memory")
             return

@@ -27,8 +27,8 @@ class TreeNode:
     children: "tuple[TreeNode, ...]" = ()
 
 
-def snapshot(services: "Services", path: str, child: "Child") -> TreeNode:
-    """The node of one child and all below it."""
+def snapshot(services: "Services", path: str, child: "Child", period_s: float = 0.0) -> TreeNode:
+    """The node of one child and all below it; `period_s` is the window of its supervisor's budget."""
     now = services.runtime.now()
     cell = services.cells.get(path)
     current = cell.current if cell else None
@@ -41,7 +41,7 @@ def snapshot(services: "Services", path: str, child: "Child") -> TreeNode:
         kind=str(strategy),
         state=str(child.phase),
         incarnation=child.incarnation,
-        restarts_in_window=_in_window(child, core, now),
+        restarts_in_window=_in_window(child, core, period_s, now),
         restarts_total=child.restarts_total,
         last_reason=child.last_reason,
         next_restart_in_s=None if child.due_at is None else max(0.0, child.due_at - now),
@@ -52,16 +52,20 @@ def snapshot(services: "Services", path: str, child: "Child") -> TreeNode:
     )
 
 
-def _in_window(child: "Child", core: "Core | None", now: float) -> int:
-    """A child's own budget; of a supervisor, the budget that its children share."""
-    window = core.window if core is not None else child.window
-    return window.within(now) if window is not None else 0
+def _in_window(child: "Child", core: "Core | None", period_s: float, now: float) -> int:
+    """Of a supervisor the failures in the budget that its children share, of a worker its own failures."""
+    if core is not None:
+        return core.window.within(now)
+    limit = child.spec.limit
+    oldest = now - (period_s if limit is None else limit.period_s)
+    return sum(1 for time in tuple(child.recent) if time >= oldest)
 
 
 def _below(services: "Services", path: str, core: "Core | None") -> tuple[TreeNode, ...]:
     if core is None:
         return ()
-    return tuple(snapshot(services, f"{path}/{name}", child) for name, child in list(core.children.items()))
+    period_s = core.spec.period_s
+    return tuple(snapshot(services, f"{path}/{name}", child, period_s) for name, child in list(core.children.items()))
 
 
 def draw(node: TreeNode, depth: int = 0) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,13 @@ class DockerContainers:
         return client
 
     def ping(self) -> None:
-        """See Containers."""
+        """See Containers. A plain connection first: the package leaks a socket when nobody listens."""
+        with _explained("reach Docker"):
+            path = self._settings.docker_host.removeprefix("unix://")
+            if path != self._settings.docker_host:
+                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                    probe.settimeout(self._settings.docker_timeout_s)
+                    probe.connect(path)
         with _explained("ping Docker"):
             self._client.ping()
 

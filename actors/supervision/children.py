@@ -1,6 +1,5 @@
 """The table of a supervisor's children: each with its phase, incarnation and budget. Pure data."""
 
-from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -64,7 +63,7 @@ class Child:
     successor: ChildSpec | None = None
     window: Window | None = None
     """Its own budget."""
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_MAX))
+    recent: list[float] = field(default_factory=list)
     """When its last failures were, whichever budget they count against; for people."""
 
     def __post_init__(self) -> None:

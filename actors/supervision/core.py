@@ -10,7 +10,7 @@ from random import Random
 
 from . import requests
 from .backoff import delay_s
-from .children import PENDING, Child, Phase
+from .children import PENDING, RECENT_MAX, Child, Phase
 from .effects import (
     Arm,
     Effect,
@@ -198,7 +198,7 @@ class Core(Planner):
     def _fail(self, child: Child, kind: Kind) -> None:
         """A counted failure: restarted within the budget; over it, it stays down or the group ends."""
         child.failures += 1
-        child.recent.append(self.now)
+        child.recent = [*child.recent[1 - RECENT_MAX :], self.now]
         if kind is Kind.OOM:
             self._escalate(child, kind, "out of memory")
             return

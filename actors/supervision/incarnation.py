@@ -79,7 +79,7 @@ class Incarnation(pykka.ThreadingActor):
         self.cancel_hook: Callable[[], None] | None = None
         self.started_at = self.runtime.now()
         self.worker: Any = None
-        self.tasks = Tasks(self)
+        self._tasks: Tasks | None = None
         self._make: Callable[[], Behaviour] | None = behaviour
         self._behaviour: Behaviour | None = None
         self._down_sent = False
@@ -223,7 +223,8 @@ class Incarnation(pykka.ThreadingActor):
             self.report("hook_failed", severity="error", reason=why(error))
             if not death.traceback:
                 death.reason = f"{death.reason} (its hook failed: {why(error)})"
-        self.tasks.end(self.services.settings.task_join_s)
+        if self._tasks is not None:
+            self._tasks.end(self.services.settings.task_join_s)
         return None
 
     def _depart(self, death: Death) -> None:
@@ -257,6 +258,13 @@ class Incarnation(pykka.ThreadingActor):
         self.services.live.pop(id(self), None)
 
     # -- for the machinery around it -------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> Tasks:
+        """Its tasks; made when the first one is needed, most actors have none."""
+        if self._tasks is None:
+            self._tasks = Tasks(self)
+        return self._tasks
 
     def send_down(self, signal: Signal) -> None:
         """Tell the supervisor of the end, exactly once."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .incarnation import Behaviour, Boss
+    from .timers import Timer
 
 CHANGES = (StartChild, StopChild, RestartChild, DeleteChild, ReplaceSpecs)
 
@@ -60,6 +61,8 @@ class SupervisorBehaviour:
         self.core: Core
         self._me: Incarnation
         self._cells: dict[str, Cell] = {}
+        self._timers: dict[str, Timer] = {}
+        """The last timer of each child; it has at most one that counts."""
         self._death: Death | None = None
 
     # -- what an incarnation calls ---------------------------------------------------------------------------
@@ -133,6 +136,7 @@ class SupervisorBehaviour:
                 self._cancel(effect)
             case Forget():
                 self._cells.pop(effect.id, None)
+                self._disarm(effect.id)
             case Reply():
                 _answer(effect)
             case BecomeReady():
@@ -156,7 +160,13 @@ class SupervisorBehaviour:
     def _arm(self, arm: Arm) -> None:
         mailbox = self._me.cell.mailbox
         fired = TimerFired(arm.id, arm.due, arm.epoch)
-        self._me.services.timers.after(arm.delay_s, lambda _: mailbox.signal(fired))
+        self._disarm(arm.id)
+        self._timers[arm.id] = self._me.services.timers.after(arm.delay_s, lambda _: mailbox.signal(fired))
+
+    def _disarm(self, name: str) -> None:
+        superseded = self._timers.pop(name, None)
+        if superseded is not None:
+            superseded.cancel()
 
     def _report(self, report: Report) -> None:
         path = f"{self._me.cell.path}/{report.id}" if report.id else self._me.cell.path

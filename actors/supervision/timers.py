@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from .runtime import Runtime, Worker
 
 
+PURGE_MIN = 256
+"""Below this many entries, cancelled timers may stay until they are due."""
+
+
 class Timer(Token):
     """A message to come; cancelling is idempotent, and works until the message is delivered."""
 
@@ -34,6 +38,7 @@ class Timers:
         self._parker = runtime.parker()
         self._heap: list[tuple[float, int, Timer, Callable[[Timer], object]]] = []
         self._serial = itertools.count()
+        self._purge_at = PURGE_MIN
         self._worker: Worker | None = None
         self._ended = False
 
@@ -51,11 +56,19 @@ class Timers:
         """Arm a timer: `post(timer)` is called once, `delay_s` seconds from now, unless it was cancelled."""
         timer = Timer(self._runtime.now() + max(0.0, delay_s))
         with self._lock:
+            if len(self._heap) >= self._purge_at:
+                self._purge()
             heapq.heappush(self._heap, (timer.due_at, next(self._serial), timer, post))
             first = self._heap[0][2] is timer
         if first:
             self._parker.unpark()
         return timer
+
+    def _purge(self) -> None:
+        """Forget what was cancelled; seldom enough that each timer pays a constant share."""
+        self._heap = [entry for entry in self._heap if entry[2].live]
+        heapq.heapify(self._heap)
+        self._purge_at = max(PURGE_MIN, 2 * len(self._heap))
 
     def __len__(self) -> int:
         """How many are armed."""

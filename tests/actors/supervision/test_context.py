@@ -141,3 +141,14 @@ def test_the_stand_in_drives_an_actor_without_threads():
     context.fenced = True
     with pytest.raises(Fenced):
         context.effect()
+
+
+def test_superseded_timers_do_not_pile_up(world):
+    """A child that restarts for ever leaves no heap of deadlines behind."""
+    system = world.start(world.child("a"), intensity=10**6, period_s=1e9)
+    for life in range(2, 402):
+        system.handle("/root/a").tell(crash)
+        world.until_incarnation(system, "/root/a", life)
+    timers = system.services.timers
+    assert len(timers) <= 2
+    assert len(timers._heap) <= 300

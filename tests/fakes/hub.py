@@ -68,8 +68,10 @@ class Hub:
             return self.api(request, self.root / parts[2] / parts[3], parts[4:])
         if len(parts) >= 5 and parts[2] == "resolve":
             return self.resolve(request, self.root / parts[0] / parts[1], parts[3], "/".join(parts[4:]))
-        if parts[:1] == ["cdn"]:
-            return self.body(request, self.root / "/".join(parts[1:]))
+        if parts[:1] == ["cdn"] and len(parts) >= 4:
+            # On one host the client follows the redirect while it asks for the headers: they are here too.
+            headers = {"X-Repo-Commit": self.commit(self.root / parts[1] / parts[2])}
+            return self.body(request, self.root / "/".join(parts[1:]), headers | self.etag("/".join(parts[1:])))
         return self.say(request, 404, {"error": "not found"})
 
     def api(self, request, repo, rest):
@@ -90,6 +92,10 @@ class Hub:
         if self.is_lfs(file):
             entry["lfs"] = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
         return entry
+
+    def etag(self, name):
+        file = self.root / name
+        return {"ETag": f'"{hashlib.sha256(file.read_bytes()).hexdigest()}"'} if file.is_file() else {}
 
     def is_lfs(self, file):
         return file.name.endswith(LFS_ENDINGS) or file.stat().st_size > LFS_BYTES

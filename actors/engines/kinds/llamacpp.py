@@ -36,6 +36,7 @@ class LlamaCpp:
             ("error: invalid argument", "bad_flag"),
             ("error while handling argument", "bad_flag"),
             ("out of memory", "gpu_out_of_memory"),
+            ("exiting due to model loading error", "corrupt_file"),
         ),
     )
 

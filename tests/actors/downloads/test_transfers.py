@@ -1,0 +1,421 @@
+"""Transfers over a real tree and a hub on loopback: complete and proven, or a clear error and nothing published."""
+
+import hashlib
+import http.server
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from actors.downloads.errors import DownloadError, SourceError, SpaceError, WrongBytesError
+from actors.downloads.fetch import Cancelled, FileFetch
+from actors.downloads.manager.actor import DownloadManagerActor
+from actors.downloads.manifest import RemoteFile, check_names
+from actors.downloads.sources import resolve
+from actors.downloads.store import ModelStore
+from actors.facts import ModelsChanged
+from actors.journal import messages as journal
+from actors.supervision.spec import ChildSpec, Strategy, SupervisorSpec
+from actors.supervision.system import System
+from config.downloads import DownloadsSettings
+from protocol.messages.commands import ModelPin, ModelPull, ModelRemove, ModelUse
+from protocol.messages.model_source import ModelSource
+from tests.fakes.hub import Hub
+from tests.fakes.listener import Listener
+
+BIG = os.urandom(3 << 20)
+
+
+@pytest.fixture
+def hub(tmp_path):
+    repo = tmp_path / "hub" / "org" / "repo"
+    (repo / "sub").mkdir(parents=True)
+    (repo / "config.json").write_text("{}")
+    (repo / "empty.txt").write_text("")
+    (repo / "sub" / "model.safetensors").write_bytes(BIG)
+    made = Hub(tmp_path / "hub")
+    yield made
+    made.close()
+
+
+def settings(hub, tmp_path, **fields):
+    given = {"hub_url": hub.url, "models_dir": tmp_path / "models", "allow_private_hosts": ("127.0.0.1",)}
+    return DownloadsSettings(**(given | {"free_floor_bytes": 0, "tries": 4, "read_timeout_s": 2.0} | fields))
+
+
+class Bench:
+    def __init__(self, configured):
+        self.journal, self.observer = Listener("/journal"), Listener("/observer")
+        self.store = ModelStore(configured.models_dir, configured.free_floor_bytes)
+        held = []
+
+        def manager():
+            return DownloadManagerActor(
+                settings=configured,
+                store=self.store,
+                allowed=lambda uri: not uri.startswith("hf://forbidden"),
+                transfers=held[0].handle("/root/transfers"),
+                journal_handle=self.journal,
+                observers=(self.observer,),
+            )
+
+        transfers = SupervisorSpec(strategy=Strategy.DYNAMIC, intensity=100)
+        held.append(System(SupervisorSpec(children=(ChildSpec("transfers", transfers), ChildSpec("manager", manager)))))
+        self.system = held[0]
+        self.system.start()
+        self.number = 0
+
+    def run(self, command):
+        self.number += 1
+        name = f"{self.number:032x}"
+        self.system.handle("/root/manager").tell(journal.Execute(name, command, b""))
+        return self.journal.wait(journal.Outcome, lambda message: message.command_id == name, timeout_s=30)
+
+    def pull(self, uri, **fields):
+        return self.run(ModelPull(source=ModelSource(uri=uri, **fields)))
+
+    def close(self):
+        self.system.stop()
+        self.store.close()
+
+
+@pytest.fixture
+def bench(hub, tmp_path):
+    made = Bench(settings(hub, tmp_path))
+    yield made
+    made.close()
+
+
+def test_a_repository_arrives_whole_and_proven(bench, tmp_path):
+    outcome = bench.pull("hf://org/repo")
+    assert outcome.state == "done", outcome
+    folder = Path(outcome.data["path"])
+    assert (folder / "sub" / "model.safetensors").read_bytes() == BIG
+    assert (folder / "config.json").read_text() == "{}"
+    assert (folder / "empty.txt").read_bytes() == b""
+    assert folder.name == outcome.data["revision"]
+    assert (folder.parent / "current").resolve() == folder.resolve()
+    assert not list(folder.rglob("*.part"))
+    (facts,) = bench.observer.wait(ModelsChanged, lambda message: message.models).models
+    assert (facts.model, facts.current, facts.size_bytes) == ("org/repo", True, len(BIG) + 2)
+    assert any(message.total == len(BIG) + 2 for message in bench.journal.of(journal.Progress))
+
+
+def test_one_file_and_patterns(bench):
+    one = bench.pull("hf://org/repo:sub/model.safetensors")
+    assert one.data["files"] == 1
+    more = bench.pull("hf://org/repo", include=("*.json",))
+    folder = Path(more.data["path"])
+    assert (folder / "config.json").exists()
+    assert (folder / "sub" / "model.safetensors").exists(), "an earlier pull of the same commit stays"
+
+
+def test_the_same_model_asked_twice_is_one_transfer(bench):
+    handle = bench.system.handle("/root/manager")
+    for number in (101, 102):
+        handle.tell(journal.Execute(f"{number:032x}", ModelPull(source=ModelSource(uri="hf://org/repo")), b""))
+    for number in (101, 102):
+        name = f"{number:032x}"
+        assert bench.journal.wait(journal.Outcome, lambda m, n=name: m.command_id == n, timeout_s=30).state == "done"
+    assert len([event for event in bench.journal.of(journal.Emit) if event.kind == "model.done"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "code"),
+    [
+        ("hf://org/absent", "E_SOURCE"),
+        ("hf://org/repo@nosuch", "E_SOURCE"),
+        ("hf://org/repo:absent.gguf", "E_SOURCE"),
+        ("hf://forbidden/repo", "E_POLICY.url"),
+    ],
+)
+def test_what_cannot_be_had_is_told_with_what_to_do(bench, uri, code):
+    outcome = bench.pull(uri)
+    assert (outcome.state, outcome.error.code) == ("failed", code), outcome
+    assert bench.store.models() == ()
+
+
+def test_versions_are_used_pinned_and_removed(bench, hub):
+    first = bench.pull("hf://org/repo").data["revision"]
+    (hub.root / "org" / "repo" / "config.json").write_text('{"new": 1}')
+    second = bench.pull("hf://org/repo").data["revision"]
+    assert first != second
+    assert {facts.revision: facts.current for facts in bench.store.models()} == {first: False, second: True}
+    assert bench.run(ModelUse(model="org/repo", revision=first)).state == "done"
+    assert {facts.revision: facts.current for facts in bench.store.models()} == {first: True, second: False}
+    assert bench.run(ModelPin(model="org/repo", revision=first, pinned=True)).state == "done"
+    refused = bench.run(ModelRemove(model="org/repo", revision=first))
+    assert (refused.state, refused.error.why) == ("failed", "it is pinned")
+    assert bench.run(ModelRemove(model="org/repo", revision=second)).data["removed"] == 1
+    assert bench.run(ModelRemove(model="org/repo", force=True)).data["removed"] == 1
+    assert bench.store.models() == ()
+    assert bench.run(ModelRemove(model="org/repo")).error.code == "E_NOT_FOUND"
+
+
+def test_a_leased_version_is_not_removed(bench):
+    bench.pull("hf://org/repo")
+    local = bench.store.lease(ModelSource(uri="hf://org/repo"), "engine")
+    assert local.files == ("config.json", "empty.txt", "sub/model.safetensors")
+    assert bench.run(ModelRemove(model="org/repo")).error.why == "it is in use"
+    bench.store.release("engine")
+    assert bench.run(ModelRemove(model="org/repo")).state == "done"
+    assert bench.store.lease(ModelSource(uri="hf://org/repo"), "engine") is None
+
+
+def test_no_room_is_said_before_the_first_byte(hub, tmp_path):
+    bench = Bench(settings(hub, tmp_path, free_floor_bytes=1 << 50))
+    outcome = bench.pull("hf://org/repo")
+    assert outcome.error.code == "E_SPACE"
+    assert "are free" in outcome.error.why
+    bench.close()
+
+
+def test_a_second_owner_of_the_folder_is_refused(bench, tmp_path):
+    with pytest.raises(DownloadError, match="another running agent"):
+        ModelStore(tmp_path / "models", 0)
+
+
+def test_a_private_repository_needs_the_token(hub, tmp_path):
+    hub.token = "hf_privatetoken"
+    with pytest.raises(SourceError, match="private"):
+        resolve(settings(hub, tmp_path), ModelSource(uri="hf://org/repo"))
+    file = tmp_path / "token"
+    file.write_text("hf_privatetoken\n")
+    configured = settings(hub, tmp_path, hub_token_file=file)
+    bench = Bench(configured)
+    assert bench.pull("hf://org/repo").state == "done"
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    "host", ["169.254.169.254", "127.0.0.1", "[::1]", "0x7f000001", "[::ffff:10.0.0.1]", "10.0.0.1"]
+)
+def test_a067_private_addresses_are_refused_before_any_connection(host, tmp_path):
+    configured = DownloadsSettings(hub_url=f"http://{host}:1", models_dir=tmp_path)
+    with pytest.raises(SourceError) as caught:
+        resolve(configured, ModelSource(uri="hf://org/repo"))
+    assert caught.value.code == "E_POLICY.url"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["../x"], ["/etc/passwd"], ["a/../b"], ["a//b"], ["."], ["a\\b"], ["a\nb"], ["A", "a"], [""], ["~x"], ["x" * 600]],
+)
+def test_file_names_that_are_not_safe_are_refused(names):
+    with pytest.raises(SourceError):
+        check_names(names)
+
+
+# -- faults of the way ---------------------------------------------------------------------------------------
+
+BODY = os.urandom(300_000)
+GOOD = hashlib.sha256(BODY).hexdigest()
+
+
+class Origin:
+    """Answers ranges of BODY, with one fault by name."""
+
+    def __init__(self, fault):
+        origin = self
+        self.fault, self.requests, self.sent, self.headers = fault, 0, 0, []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                origin.requests += 1
+                origin.headers.append(dict(self.headers))
+                origin.answer(self, origin.requests)
+
+            def log_message(self, *_args):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/file"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(5)
+
+    def answer(self, request, number):
+        begin = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        data, status = BODY[begin:], 206
+        headers = {"Content-Range": f"bytes {begin}-{len(BODY) - 1}/{len(BODY)}", "Content-Length": str(len(data))}
+        fault, once = self.fault, number == 1
+        if fault in {"500", "503", "429", "403"} and (number <= 2 or fault == "403"):
+            headers, data, status = {"Content-Length": "0"}, b"", int(fault)
+        elif fault == "cut" and once:
+            data = data[:100_000]
+        elif fault == "reset" and once:
+            request.connection.close()
+            return
+        elif fault == "stall" and once:
+            data = data[:50_000]
+        elif (fault == "rot" and once) or fault == "always_rot":
+            data = bytes([data[0] ^ 1]) + data[1:] if data else data
+        elif fault == "norange":
+            data, status = BODY, 200
+            headers = {"Content-Length": str(len(BODY))}
+        elif fault == "lie206" and once:
+            headers["Content-Range"] = f"bytes 5-{len(BODY) - 1}/{len(BODY)}"
+        elif fault == "short":
+            headers["Content-Range"] = f"bytes {begin}-{len(BODY) - 2}/{len(BODY) - 1}"
+        elif fault == "gzip":
+            headers["Content-Encoding"] = "gzip"
+        elif fault == "html":
+            data, status = b"<html>sign in</html>", 200
+            headers = {"Content-Type": "text/html", "Content-Length": str(len(data))}
+        elif fault == "loop":
+            headers, data, status = {"Location": self.url, "Content-Length": "0"}, b"", 302
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        try:
+            request.wfile.write(data)
+            request.wfile.flush()
+            if fault == "stall" and once:
+                threading.Event().wait(3)
+        except OSError:
+            return
+        if fault in {"cut", "stall"} and once:
+            request.close_connection = True
+            request.connection.close()
+
+
+def fetch(origin, target, *, digest=GOOD, size=None, cancelled=None, progress=lambda _count: None):
+    file = RemoteFile("file", len(BODY) if size is None else size, "sha256", digest, (origin.url,))
+    configured = DownloadsSettings(
+        models_dir=target.parent, allow_private_hosts=("127.0.0.1",), read_timeout_s=1.0, tries=3
+    )
+    FileFetch(configured, file, target, {"Authorization": "Bearer x"}, progress, cancelled or threading.Event()).fetch()
+
+
+@pytest.fixture
+def origin(request):
+    made = Origin(request.param)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(
+    "origin", ["ok", "500", "503", "429", "cut", "reset", "stall", "rot", "norange", "lie206"], indirect=True
+)
+def test_a_fault_that_passes_ends_in_the_right_bytes(origin, tmp_path):
+    fetch(origin, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert not (tmp_path / "file.part").exists()
+
+
+@pytest.mark.parametrize("origin", ["always_rot", "short", "gzip", "html", "loop", "403"], indirect=True)
+def test_a_fault_that_stays_ends_in_an_error_and_nothing_is_published(origin, tmp_path):
+    with pytest.raises(DownloadError):
+        fetch(origin, tmp_path / "file")
+    assert not (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize("origin", ["ok"], indirect=True)
+def test_what_is_there_is_not_fetched_again(origin, tmp_path):
+    (tmp_path / "file.part").write_bytes(BODY[:200_000])
+    fetched = []
+    fetch(origin, tmp_path / "file", progress=fetched.append)
+    assert sum(fetched) == len(BODY) - 200_000
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("origin", ["ok"], indirect=True)
+def test_a_damaged_part_never_becomes_a_file(origin, tmp_path):
+    (tmp_path / "file.part").write_bytes(bytes(200_000))
+    fetch(origin, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("origin", ["ok"], indirect=True)
+def test_a_wrong_promise_is_an_error(origin, tmp_path):
+    with pytest.raises(WrongBytesError):
+        fetch(origin, tmp_path / "file", digest="0" * 64)
+
+
+@pytest.mark.parametrize("origin", ["ok"], indirect=True)
+def test_a_cancelled_transfer_keeps_what_is_there(origin, tmp_path):
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(Cancelled):
+        fetch(origin, tmp_path / "file", cancelled=cancelled)
+
+
+def test_a_full_disk_is_an_error_that_says_so(tmp_path):
+    origin = Origin("ok")
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(small)], check=True)
+    try:
+        with pytest.raises(SpaceError, match="cannot be written"):
+            fetch(origin, small / "file")
+        assert not (small / "file").exists()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+        origin.close()
+
+
+CHILD = """
+import sys, threading
+from pathlib import Path
+from actors.downloads.fetch import FileFetch
+from actors.downloads.manifest import RemoteFile
+from config.downloads import DownloadsSettings
+url, target, size, digest = sys.argv[1:]
+file = RemoteFile("file", int(size), "sha256", digest, (url,))
+settings = DownloadsSettings(models_dir=Path(target).parent, allow_private_hosts=("127.0.0.1",))
+FileFetch(settings, file, Path(target), {}, lambda n: print(n, flush=True), threading.Event()).fetch()
+"""
+
+
+def test_a_kill_in_the_middle_is_resumed_and_little_is_sent_again(hub, tmp_path):
+    big = os.urandom(40 << 20)
+    (hub.root / "org" / "repo" / "big.bin").write_bytes(big)
+    target = tmp_path / "big.bin"
+    argv = [sys.executable, "-c", CHILD, f"{hub.url}/cdn/org/repo/big.bin", str(target), str(len(big))]
+    argv.append(hashlib.sha256(big).hexdigest())
+    child = subprocess.Popen(
+        argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], env=os.environ | {"PYTHONPATH": "."}
+    )
+    for _ in range(10):
+        child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.stdout.close()
+    child.wait(10)
+    had = target.with_name("big.bin.part").stat().st_size
+    assert had > 0
+    done = subprocess.run(argv, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=True)
+    again = sum(int(line) for line in done.stdout.split())
+    assert target.read_bytes() == big
+    assert again <= 1.02 * (len(big) - had)
+
+
+def test_the_tree_is_the_one_that_huggingface_hub_makes(hub, tmp_path, bench):
+    code = (
+        "import sys; from huggingface_hub import snapshot_download;"
+        "print(snapshot_download('org/repo', local_dir=sys.argv[1]))"
+    )
+    theirs = tmp_path / "theirs"
+    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
+    subprocess.run(
+        [sys.executable, "-c", code, str(theirs)], env=environment, check=True, timeout=60, capture_output=True
+    )
+    shutil.rmtree(theirs / ".cache", ignore_errors=True)
+    ours = Path(bench.pull("hf://org/repo").data["path"])
+
+    def tree(folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert tree(ours) == tree(theirs)

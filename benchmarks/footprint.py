@@ -1,5 +1,7 @@
 """Memory and processor time of the idle daemon with one real engine managed, and how fast the command answers."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import tempfile
@@ -7,9 +9,16 @@ import time
 from argparse import Namespace
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.harness import NotMeasuredError, Result, Samples, repeat, say, seconds
 from benchmarks.procfs import cpu_seconds, pss_mib, rss_mib, tree
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tests.bed.demo_steps import Parts
+    from tests.bed.demo_world import World
 
 NAME = "footprint"
 SETTLE_S = 20.0
@@ -85,18 +94,19 @@ def _idle_daemon(stack: ExitStack) -> int:
     return world.agent.pid
 
 
-def _with_default_log(world, parts) -> None:
+def _with_default_log(world: World, parts: Parts) -> None:
     """The demo logs in detail; what is measured does not."""
     from tests.bed import demo_steps as steps
 
     settings = steps.agent_settings(world, parts, world.folder / "join.token")
     del settings["log"]
     world.write_config(settings)
+    assert world.agent is not None
     world.agent.stop()
     world.start_agent()
 
 
-def _quiet():
+def _quiet() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, quiet=True)

@@ -17,7 +17,7 @@ from tests.bed.systemd_machine import SystemdMachine
 UNIT = "mosalamaagent.service"
 CONFIG = "/etc/mosalamaagent/config.yaml"
 COMMAND = f"{installed.PLACE}/.venv/bin/mosalamaagent"
-LABEL = "mosalama.agent"
+LABEL = "mosalama.engine"
 ENGINE = "under-systemd"
 BACK_S = 60
 
@@ -82,7 +82,7 @@ def managed(machine, world, docker_engine, hub, llama_image, models):
     finally:
         machine.run("systemctl", "stop", UNIT)
         with docker_engine.client() as client:
-            for container in client.containers.list(all=True, filters={"label": f"{LABEL}={agent}"}):
+            for container in client.containers.list(all=True, filters={"label": f"{LABEL}={ENGINE}"}):
                 container.remove(force=True, v=True)
 
 

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := actors protocol config tests benchmarks
 
-.PHONY: demo test check env lock clean
+.PHONY: demo test check fuzz env lock clean
 
 env: $(VENV)/.ready
 
@@ -27,12 +27,16 @@ check: env
 test: check
 	$(BIN)/python -m pytest
 
+# A million mutated frames against both sides of the protocol.
+fuzz: env
+	$(BIN)/python -m tests.protocol.fuzz_frames --frames $(or $(FRAMES),1000000)
+
 demo: env
 	$(BIN)/python -m tests.bed.demo $(if $(ONCE),--once) $(if $(MODEL),--model $(MODEL)) $(if $(IMAGE),--image $(IMAGE)) $(if $(ENGINE),--engine $(ENGINE))
 
 # Maintainers only: writes the locks anew. The lock holds versions and hashes, no address of any registry.
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra master --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements.lock
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements.lock
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra master --group dev --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-dev.lock
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,7 @@ def _idle_daemon(stack: ExitStack) -> int:
         stack.callback(steps.remove_containers, world)
         parts = steps.bring_parts(stack, world, Namespace(image=None, model=None))
         stack.callback(world.close)
+        world.agent_program = _installed(folder / "installed")
         report = Report(_quiet())
         steps.start_master(world, parts, report)
         steps.enroll_agent(world, parts, report)
@@ -92,6 +94,19 @@ def _idle_daemon(stack: ExitStack) -> int:
         raise NotMeasuredError("the idle daemon", str(error), "make demo shows the same steps one by one") from error
     assert world.agent is not None
     return world.agent.pid
+
+
+def _installed(folder: Path) -> list[str | Path]:
+    """The daemon as a machine has it: only what it requires to run, compiled as the installation does."""
+    from tests.bed import installed
+
+    folder.mkdir()
+    installed.install(folder)
+    (packages,) = folder.glob(".venv/lib/*/site-packages")
+    compileall.compile_dir(packages, quiet=2)
+    code = f"import sys; sys.path.insert(0, {str(packages)!r}); from actors.cli.main import main; sys.exit(main())"
+    interpreter = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return [interpreter, "-I", "-S", "-c", code]
 
 
 def _with_default_log(world: World, parts: Parts) -> None:

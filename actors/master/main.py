@@ -81,7 +81,10 @@ def init(directory: Path, hosts: tuple[str, ...], *, as_json: bool) -> None:
     try:
         keys = make_keys(directory, now_ms())
         make_certificates(directory, hosts, dt.datetime.now(dt.UTC))
-    except (FileExistsError, ModuleNotFoundError, OSError) as error:
+    except ModuleNotFoundError:
+        click.echo("certificates need one package more: pip install 'mosalamaagent[master]'", err=True)
+        raise click.exceptions.Exit(1) from None
+    except OSError as error:
         click.echo(str(error), err=True)
         raise click.exceptions.Exit(1) from None
     authority = str(directory / AUTHORITY_FILE)

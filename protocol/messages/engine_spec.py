@@ -9,12 +9,12 @@ from .model_source import ModelSource
 
 GIB = 1 << 30
 Image = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]{0,200}(@sha256:[0-9a-f]{64})?$", max_length=300)
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._:/-]{0,200}(@sha256:[0-9a-f]{64})?\Z", max_length=300)
 ]
-GpuId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00\n\r]{1,4096}$")]
-EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,127}$")]
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}$")]
+GpuId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}\Z")]
+Argument = Annotated[str, StringConstraints(pattern=r"^[^\x00\n\r]{1,4096}\Z")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,127}\Z")]
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}\Z")]
 
 
 class Gpus(Part):
@@ -70,7 +70,7 @@ class Lora(Part):
 class EngineSpec(Part):
     """The whole intent; what a kind cannot do is refused with the reason when the command arrives."""
 
-    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,31}$")]
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,31}\Z")]
     image: Image
     model: ModelSource
     served_name: Word | None = None

@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from .base import Count, Part, ShortText
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 URI_MAX_CHARS = 2_048
 HUB = re.compile(

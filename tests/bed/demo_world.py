@@ -31,6 +31,8 @@ class World:
         self.port = ports.free_port()
         self.environment = dict(os.environ) | {"DOCKER_HOST": docker_host}
         self.docker_host = docker_host
+        self.agent_program: list[str | Path] = [BIN / "mosalamaagent"]
+        """What the daemon is started with; a benchmark puts an installed copy here."""
         self.master: Program | None = None
         self.agent: Program | None = None
         self.agent_id = ""
@@ -52,7 +54,7 @@ class World:
         """`mosalamaagent run`, waited for until its control socket is there."""
         self.agent = Program(
             "agent",
-            [BIN / "mosalamaagent", "run", "--config", self.config_file],
+            [*self.agent_program, "run", "--config", self.config_file],
             log=self.folder / "agent.log",
             env=self.environment,
             grace_s=30.0,

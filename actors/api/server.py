@@ -1,6 +1,7 @@
 """The local HTTP server: one unix socket for the commands, one loopback port for people and scrapers. Read-only."""
 
 import asyncio
+import contextlib
 import hmac
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -60,26 +61,21 @@ class ApiServer:
 
     async def _main(self, ready: Callable[[], None]) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        local = web.AppRunner(self._app([]), access_log=None, shutdown_timeout=1.0)
-        await local.setup()
-        socket = self._run_dir / SOCKET_NAME
-        socket.unlink(missing_ok=True)
-        await web.UnixSite(local, str(socket)).start()
-        socket.chmod(0o660)
-        runners = [local]
-        if self._settings.enabled:
-            public = web.AppRunner(self._app([self._guard()]), access_log=None, shutdown_timeout=1.0)
-            await public.setup()
-            runners.append(public)
-            await web.TCPSite(public, str(self._settings.address), self._settings.port).start()
-            host, port = public.addresses[0][:2]
-            self.address = f"http://{host}:{port}"
-        ready()
-        if not self._wanted_down.is_set():
-            await self._stopped.wait()
-        for runner in reversed(runners):
-            await runner.cleanup()
-        socket.unlink(missing_ok=True)
+        async with contextlib.AsyncExitStack() as stack:
+            local = await _runner(stack, self._app([]))
+            socket = self._run_dir / SOCKET_NAME
+            socket.unlink(missing_ok=True)
+            stack.callback(socket.unlink, missing_ok=True)
+            await web.UnixSite(local, str(socket)).start()
+            socket.chmod(0o660)
+            if self._settings.enabled:
+                public = await _runner(stack, self._app([self._guard()]))
+                await web.TCPSite(public, str(self._settings.address), self._settings.port).start()
+                host, port = public.addresses[0][:2]
+                self.address = f"http://{host}:{port}"
+            ready()
+            if not self._wanted_down.is_set():
+                await self._stopped.wait()
 
     def _app(self, middlewares: list[Any]) -> web.Application:
         app = web.Application(client_max_size=CLIENT_MAX_BYTES, middlewares=middlewares)
@@ -157,6 +153,13 @@ class ApiServer:
             return await handler(request)
 
         return guard
+
+
+async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    return runner
 
 
 def _json(read: Reader) -> Handler:

@@ -34,7 +34,7 @@ CAUSES = {
     cause.name: cause
     for cause in (
         Cause("killed", Remedy.RETRY, "something killed it", "look who did; it is restarted"),
-        Cause("crashed", Remedy.RETRY, "it crashed", "read its log: mosalamaagent engine logs"),
+        Cause("crashed", Remedy.RETRY, "it crashed", "read its last words: mosalamaagent engines --json"),
         Cause("exited", Remedy.RETRY, "it ended by itself", "read its log"),
         Cause(
             "host_out_of_memory",

@@ -83,6 +83,18 @@ def agent_show(directory: Path, agent_id: str, *, as_json: bool) -> None:
     show(operator(directory, "GET", f"/v1/agents/{quote(agent_id)}"), as_json=as_json, render="flat")
 
 
+@agent.command("drain")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.option("--on/--off", "enabled", default=True, help="Take no new engine, or take them again.")
+def agent_drain(directory: Path, agent_id: str, timeout_s: float, *, enabled: bool, wait: bool, as_json: bool) -> None:
+    """Let an agent take no new engine; those that run go on."""
+    payload = {"enabled": enabled}
+    send(directory, agent_id, "agent.drain", payload, wait_s=timeout_s if wait else None, as_json=as_json)
+
+
 @agent.command("revoke")
 @dir_option
 @json_option

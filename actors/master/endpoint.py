@@ -97,6 +97,7 @@ class Endpoint:
         self._links[link.agent_id] = link
         self._master.connected[link.agent_id] = time.time()
         self._master.listen(link.agent_id, link.wake)
+        self._master.on_revoked(link.agent_id, link.revoke)
         self._log.info("link.up", agent=link.agent_id, skew_ms=link.session.skew_ms)
         await self._master.notify()
         await link.converse()
@@ -106,6 +107,7 @@ class Endpoint:
             del self._links[link.agent_id]
             self._master.connected.pop(link.agent_id, None)
             self._master.listen(link.agent_id, None)
+            self._master.on_revoked(link.agent_id, None)
             await self._master.notify()
 
     async def _check_assertion(self, request: web.Request) -> None:
@@ -146,6 +148,7 @@ class _Link:
         self._acked = 0
         self._sent = 0
         self._work = asyncio.Event()
+        self._revoked = False
         self._faults: deque[float] = deque(maxlen=CONTENT_FAULTS_PER_MIN)
         self._heard = time.monotonic()
         self._log = structlog.get_logger().bind(actor="endpoint")
@@ -247,10 +250,17 @@ class _Link:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
+    def revoke(self) -> None:
+        """The agent was deregistered: the session ends."""
+        self._revoked = True
+        self._work.set()
+
     async def _write(self) -> None:
         while True:
             await self._work.wait()
             self._work.clear()
+            if self._revoked:
+                raise ProtocolError(Code.REVOKED, "deregistered")
             await self._send_commands()
             if self._ack > self._acked:
                 await self._send(Heartbeat(at_ms=now_ms()))

@@ -92,7 +92,7 @@ class _Operator:
         if state not in {"active", "revoked"}:
             raise ProtocolError(Code.SCHEMA, "a state is active or revoked", "state")
         agent_id = request.match_info["agent"]
-        await self._master.book(self._master.rows.set_agent_state, agent_id, state)
+        await self._master.set_state(agent_id, state)
         return _found(await self._master.show_agent(agent_id), "no such agent")
 
     async def command(self, request: web.Request) -> web.Response:

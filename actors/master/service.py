@@ -40,6 +40,7 @@ class Master:
         self._book = book
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="book")
         self._listeners: dict[str, Callable[[], None]] = {}
+        self._closers: dict[str, Callable[[], None]] = {}
         self.connected: dict[str, float] = {}
         """Agent id -> when its session began, seconds since the epoch."""
         self.changed = asyncio.Condition()
@@ -129,6 +130,20 @@ class Master:
             self._listeners.pop(agent_id, None)
         else:
             self._listeners[agent_id] = wake
+
+    def on_revoked(self, agent_id: str, close: Callable[[], None] | None) -> None:
+        """Call `close` when this agent is deregistered while it is connected."""
+        if close is None:
+            self._closers.pop(agent_id, None)
+        else:
+            self._closers[agent_id] = close
+
+    async def set_state(self, agent_id: str, state: str) -> None:
+        """Deregister an agent, or take it back; a session that stands ends at once."""
+        await self.book(self._book.set_agent_state, agent_id, state)
+        closer = self._closers.get(agent_id)
+        if state == "revoked" and closer is not None:
+            closer()
 
     def wake(self, agent_id: str) -> None:
         """There is something for this agent."""

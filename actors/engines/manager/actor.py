@@ -168,7 +168,12 @@ class ManagerActor(Actor):
             )
         check_features(kind, spec)
         if self._draining and new:
-            raise RefusedError("E_BUSY", "this agent is draining", "it takes no new engine", "agent drain --off")
+            raise RefusedError(
+                "E_BUSY",
+                "this agent is draining",
+                "it takes no new engine",
+                "take it back: mosalama-master agent drain AGENT --off",
+            )
         if new and len(self._wanted) >= self._settings.engines_max:
             raise RefusedError("E_BUSY", f"{len(self._wanted)} engines run here", "engines.engines_max", "stop one")
         gpus = len(self._machine.gpus)

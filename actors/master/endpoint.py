@@ -1,7 +1,7 @@
 """The link endpoint: one WebSocket for each agent, on the master's side of the protocol.
 
-aiohttp carries both doors on one port and needs 16 KiB for an idle agent without TLS. TLS in asyncio takes a buffer of
-256 KiB for each connection (link study, 2.7); `shrink_tls_buffer` makes it 32 KiB.
+aiohttp carries both doors on one port. TLS in asyncio takes a buffer of 256 KiB for each connection, which is most of
+what an idle agent costs its master; `shrink_tls_buffer` makes it 32 KiB.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """msgpack with limits: what the decoder would silently take is refused here.
 
 Duplicate keys, extension types, trailing bytes, depth, keys that are not text, NaN and unbounded integers: the
-usual decoders accept all of them or take the last (measured in the link study, 2.1).
+usual decoders accept all of them or take the last.
 """
 
 from typing import Any

@@ -26,7 +26,7 @@ FORBIDDEN_ENV = frozenset(
         "ALL_PROXY",
     }
 )
-"""Variables that would load code, choose devices or move traffic (link study, row 75)."""
+"""Variables that would load code, choose devices or move traffic."""
 FORBIDDEN_IMAGE_ENV = frozenset({"LD_PRELOAD", "LD_AUDIT", "CUDA_INJECTION64_PATH"})
 """Variables that no image may bring: they reach privileged hooks of container toolkits (CVE-2025-23266)."""
 ALLOWED_ENV_PREFIXES = ("VLLM_", "SGLANG_", "LLAMA_ARG_", "TGI_", "NCCL_", "GLOO_", "OMP_", "TORCH_", "HF_HUB_OFFLINE")

@@ -1,6 +1,6 @@
 """What waits to be sent, by strict priority; figures are conflated. Pure: no socket, no clock.
 
-Priority without a bound on what lies in the socket's buffers is not enough (link study, 2.6): the writer keeps at most
+Priority without a bound on what lies in the socket's buffers is not enough: the writer keeps at most
 `write_limit` there, so that a heartbeat waits behind one frame and not behind a queue.
 """
 

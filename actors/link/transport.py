@@ -1,7 +1,7 @@
 """The one home of websockets: a verified TLS connection that carries binary frames. No compression, no proxy.
 
 `close()` of a full connection can hang and `send()` of several tasks can interleave; so one task writes, and a dead
-peer is dropped with `abort()` (link study, 1.1).
+peer is dropped with `abort()`.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A container's figures from its cgroup files, v1 or v2 by controller: 50 containers in 1.4 ms (metrics study, 1.2)."""
+"""A container's figures from its cgroup files, v1 or v2 by controller; the engine's own stats call takes a second."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,7 @@
 """A file of lines that rotates by size and age, compresses what it rotates and never raises.
 
-One write for each line: the standard rotating handler seeks, asks for the size and flushes for each. A full disk drops lines, counts them and says so once on standard error.
+One write for each line: the standard rotating handler seeks, asks for the size and flushes for each. A full disk drops
+lines, counts them and says so once on standard error.
 """
 
 import gzip

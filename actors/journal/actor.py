@@ -160,7 +160,7 @@ class JournalActor(Actor):
                 if known[2] is not None:
                     self._append(store, parse(ALL, CommandResult.TYPE, decode(known[2])))
                 return "known"
-            if store.outbox_rows() > self._settings.outbox_rows_max:
+            if store.outbox_rows() >= self._settings.outbox_rows_max:
                 return "E_BUSY"
             store.add_command(signed.command_id, signed.command.TYPE, signed.envelope, self._now_ms())
             self._append(store, CommandAccepted(command_id=signed.command_id))
@@ -248,6 +248,8 @@ class JournalActor(Actor):
 
         def apply(store: JournalStore) -> object:
             store.add_event(encode(dump(event)))
+            if store.outbox_rows() >= self._settings.outbox_rows_max:
+                store.drop_oldest(Event.TYPE)  # results are never dropped, and a new event says more than an old one
             return self._append(store, event)
 
         self._queue(_Write(apply, lambda _: self._poke()))

@@ -143,6 +143,12 @@ class JournalStore:
         (count,) = self._db.execute("SELECT COUNT(*) FROM outbox").fetchone()
         return int(count)
 
+    def drop_oldest(self, word: str) -> None:
+        """The oldest waiting message of this word goes: the outbox is full and others matter more."""
+        self._db.execute(
+            "DELETE FROM outbox WHERE position = (SELECT MIN(position) FROM outbox WHERE word = ?)", (word,)
+        )
+
     def prune(self, offset: int) -> None:
         """The master has everything up to this offset."""
         self._db.execute("DELETE FROM outbox WHERE position <= ?", (offset,))

@@ -4,7 +4,7 @@ root            one_for_one: handles and mailboxes survive a restart
   journal       critical: ledger, outbox, desired state
   engines       the manager, and one actor for each engine container
   downloads     the manager, and one actor for each transfer
-  metrics       the sampler and the alerts
+  metrics       the sampler
   link          the conversation with the master
   aux           the local API
 """

@@ -12,7 +12,7 @@ class JournalSettings(Section):
         default=50_000,
         ge=100,
         le=10_000_000,
-        description="Messages that may wait for the master; beyond it old events go and new commands are refused as busy.",
+        description="Messages that may wait for the master; beyond it old events go and commands are refused as busy.",
     )
     ledger_kept_s: float = Field(
         default=7 * 86_400.0, ge=86_400.0, le=365 * 86_400.0, description="Time that an ended command is remembered."

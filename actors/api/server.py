@@ -13,6 +13,7 @@ from aiohttp import web
 
 from config.api import ApiSettings
 
+from . import page
 from .board import Board, Reader
 from .exposition import render
 
@@ -21,7 +22,7 @@ CLIENT_MAX_BYTES = 65_536
 STALE_SNAPSHOT_S = 60.0
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -82,6 +83,8 @@ class ApiServer:
         readers, board = self._readers, self._board
         app.add_routes(
             [
+                web.get("/", self._page),
+                web.get("/page.css", self._style),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -119,6 +122,18 @@ class ApiServer:
         """Never triggers a collection."""
         text = render(self._board.get("snapshot") or {})
         return web.Response(text=text, content_type="text/plain", headers=HEADERS)
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        """The status page, for people."""
+        board = self._board
+        facts = {name: board.get(name) for name in ("engines", "models", "transfers")}
+        events = await asyncio.to_thread(self._readers.events)
+        snapshot = board.get("snapshot") or {}
+        facts |= {"status": self._status(), "tree": self._readers.tree(), "events": events, "snapshot": snapshot}
+        return web.Response(text=page.render(facts), content_type="text/html", headers=HEADERS)
+
+    async def _style(self, _request: web.Request) -> web.Response:
+        return web.Response(text=page.STYLE, content_type="text/css", headers=HEADERS)
 
     async def _events(self, _request: web.Request) -> web.Response:
         found = await asyncio.to_thread(self._readers.events)

@@ -58,7 +58,7 @@ def _run(report: Report, stack: ExitStack, arguments: argparse.Namespace) -> Non
             step.detail = action(world, parts, report)
     if not arguments.once:
         report.console.print(report.table())
-        report.console.print(f"status of the agent: {steps.page(world)}/v1/status   (Ctrl-C stops everything)")
+        report.console.print(f"status page: {steps.page(world)}   (Ctrl-C stops everything)")
         threading.Event().wait()
 
 

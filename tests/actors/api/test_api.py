@@ -114,6 +114,18 @@ def test_a_host_that_is_not_meant_is_refused(bench):
     assert bench.get("/v1/status", Host="localhost:1")[0] == 200
 
 
+def test_the_page_shows_the_facts_and_loads_nothing_from_elsewhere(bench):
+    bench.handle.tell(EnginesChanged((EngineFacts("chat", "vllm", "gave_up", why="<script>alert(1)</script>"),)))
+    bench.handle.tell(Put("snapshot", SNAPSHOT))
+    text = wait_until(lambda: "chat" in (found := bench.get("/")[1]) and found, timeout_s=5, what="the engine")
+    assert "gave_up" in text
+    assert "<script>" not in text
+    assert "http://" not in text.replace("http-equiv", "")
+    assert "load1" in text
+    status, style = bench.get("/page.css")
+    assert (status, "prefers-color-scheme" in style) == (200, True)
+
+
 def test_only_reading_is_possible(bench):
     connection = http.client.HTTPConnection(urlsplit(bench.page).netloc, timeout=5)
     connection.request("POST", "/v1/status", b"x")

@@ -1,0 +1,98 @@
+"""The status page: one plain HTML document from the latest facts, without scripts. Pure."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+REFRESH_S = 2
+EVENTS_SHOWN = 30
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 70rem; padding: 0 1rem; }
+h1 { font-size: 1.3rem; } h2 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; border-bottom: 1px solid #8884; }
+th { font-weight: 600; } td { overflow-wrap: anywhere; }
+.good { color: #18794e; } .bad { color: #c62828; } .wait { color: #9a6700; }
+@media (prefers-color-scheme: dark) { .good { color: #4cc38a; } .bad { color: #ff8080; } .wait { color: #f1b83c; } }
+"""
+TONES = {
+    "ready": "good",
+    "running": "good",
+    "connected": "good",
+    "gave_up": "bad",
+    "wedged": "bad",
+    "error": "bad",
+    "critical": "bad",
+    "backoff": "wait",
+    "loading": "wait",
+    "starting": "wait",
+    "warning": "wait",
+}
+
+
+def render(facts: Mapping[str, Any]) -> str:
+    """The whole document. `facts`: status, engines, models, transfers, tree, events, snapshot."""
+    status = facts["status"]
+    agent, link = status.get("agent") or {}, status.get("link") or {}
+    name = str(link.get("agent_id") or "not enrolled")
+    parts = [
+        "<!doctype html><html lang=en><head><meta charset=utf-8>",
+        f'<meta http-equiv=refresh content="{REFRESH_S}">',
+        '<meta name=viewport content="width=device-width, initial-scale=1">',
+        f"<title>{escape(name)}: MosalamaAgent</title><link rel=stylesheet href=/page.css></head><body><main>",
+        f"<h1>MosalamaAgent {escape(str(agent.get('version', '')))}</h1>",
+        f"<p>{escape(name)}, {_state(link.get('state', ''))} {escape(str(link.get('master') or ''))} ",
+        f"{escape(str(link.get('last_error') or ''))}</p>",
+        _table("Engines", facts["engines"], ("name", "kind", "state", "model", "endpoint", "restarts", "why")),
+        _table("Models", facts["models"], ("model", "revision", "size_bytes", "current", "pinned", "leases")),
+        _table("Transfers", facts["transfers"], ("model", "state", "done_bytes", "total_bytes", "rate_bytes_s")),
+        _table("Host", _pairs(facts["snapshot"].get("host") or {}), ("name", "value")),
+        _table("Tree", _walk(facts["tree"], 0), ("path", "state", "incarnation", "restarts_total", "mailbox_depth")),
+        _table("Events", _events(facts["events"]), ("at", "severity", "kind", "subject", "text")),
+        "</main></body></html>",
+    ]
+    return "".join(parts)
+
+
+def _table(title: str, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(column, row.get(column))}</td>" for column in columns) + "</tr>" for row in rows
+    )
+    if not body:
+        return f"<h2>{title}</h2><p>none</p>"
+    head = "".join(f"<th scope=col>{escape(column.replace('_', ' '))}</th>" for column in columns)
+    return f"<h2>{title}</h2><div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _cell(column: str, value: Any) -> str:
+    if column in {"state", "severity"}:
+        return _state(value)
+    if value is None or value is False:
+        return ""
+    return "yes" if value is True else escape(str(value))
+
+
+def _state(value: Any) -> str:
+    text = escape(str(value))
+    return f'<span class="{TONES.get(str(value), "")}">{text}</span>'
+
+
+def _pairs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _walk(node: Mapping[str, Any], depth: int) -> list[Mapping[str, Any]]:
+    below = [row for child in node.get("children", ()) for row in _walk(child, depth + 1)]
+    return [node, *below] if node else []
+
+
+def _events(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{**event, "at": _time(event.get("at"))} for event in reversed(events[-EVENTS_SHOWN:])]
+
+
+def _time(at: Any) -> str:
+    if not isinstance(at, (int, float)):
+        return ""
+    return dt.datetime.fromtimestamp(at, tz=dt.UTC).strftime("%Y-%m-%d %H:%M:%S")

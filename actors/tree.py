@@ -24,6 +24,7 @@ from actors.api.board import Board, plain
 from actors.api.server import Readers
 from actors.clock import WallClock
 from actors.downloads.manager.actor import DownloadManagerActor
+from actors.downloads.messages import LeasesChanged
 from actors.downloads.store import ModelStore
 from actors.engines.containers import DockerContainers
 from actors.engines.kinds.base import Machine
@@ -91,7 +92,8 @@ class Wiring:
         self.label = self.identity.key().kid.hex()
         """Marks our containers: the machine's own key, which is there before any master is."""
         self.containers = DockerContainers(settings.engines)
-        self.store = ModelStore(settings.downloads.models_dir, settings.downloads.free_floor_bytes)
+        downloads = settings.downloads
+        self.store = ModelStore(downloads.models_dir, downloads.free_floor_bytes, self._leases_changed)
         self.board = Board()
         self.machine = _machine(settings)
         self.board.put("agent", {"version": version("mosalamaagent"), "label": self.label})
@@ -99,6 +101,16 @@ class Wiring:
     def handle(self, path: str) -> Handle:
         """The handle of an actor."""
         return self._system().handle(path)
+
+    def _leases_changed(self) -> None:
+        self._tell(PATHS.downloads, LeasesChanged())
+
+    def _tell(self, path: str, message: object) -> None:
+        """Tell an actor what it may miss."""
+        try:
+            self.handle(path).tell(message)
+        except SupervisionError as error:
+            structlog.get_logger().debug("not_told", actor=path, why=str(error))
 
     def inventory(self) -> Inventory:
         """What the machine has, for the master."""
@@ -166,10 +178,7 @@ class Wiring:
         )
 
     def _publish(self, snapshot: Snapshot) -> None:
-        try:
-            self.handle(PATHS.api).tell(Put("snapshot", snapshot))
-        except SupervisionError as error:
-            structlog.get_logger().debug("not_told", actor="metrics", why=str(error))
+        self._tell(PATHS.api, Put("snapshot", snapshot))
 
     def link(self) -> LinkActor:
         """See LinkActor."""

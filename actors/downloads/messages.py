@@ -23,5 +23,10 @@ class TransferEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LeasesChanged:
+    """To the manager: a version was leased or released."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """To a transfer: end; what is there is kept."""

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from actors.facts import LocalModel, ModelFacts
@@ -30,8 +30,8 @@ FILE_MODE = 0o644
 class ModelStore:
     """One folder, one owner. Thread-safe."""
 
-    def __init__(self, root: Path, free_floor_bytes: int) -> None:
-        self._root, self._floor = root, free_floor_bytes
+    def __init__(self, root: Path, free_floor_bytes: int, on_lease: Callable[[], None] = lambda: None) -> None:
+        self._root, self._floor, self._on_lease = root, free_floor_bytes, on_lease
         self._lock = threading.RLock()
         self._leases: dict[str, Path] = {}
         root.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -120,12 +120,15 @@ class ModelStore:
                 return None
             self._leases[holder] = folder
             files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
-            return LocalModel(source.model, commit or "", str(folder), files, _size(folder))
+            found = LocalModel(source.model, commit or "", str(folder), files, _size(folder))
+        self._on_lease()
+        return found
 
     def release(self, holder: str) -> None:
         """The holder needs its version no more."""
         with self._lock:
             self._leases.pop(holder, None)
+        self._on_lease()
 
     def use(self, model: str, revision: str) -> None:
         """Make a version the current one."""

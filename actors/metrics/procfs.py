@@ -114,4 +114,4 @@ def read_pressure(kept: Kept) -> Iterator[tuple[str, float]]:
         for line in (kept.read(f"/proc/pressure/{what}") or "").splitlines():
             words = line.split()
             shares = dict(word.split("=") for word in words[1:])
-            yield f"{what}.{words[0]}", float(shares.get("avg60", "0")) / 100
+            yield f"{what}.{words[0]}", round(float(shares.get("avg60", "0")) / 100, 4)

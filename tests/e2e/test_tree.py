@@ -5,7 +5,7 @@ import time
 import pytest
 
 from actors.api.server import SOCKET_NAME
-from actors.cli.client import fetch
+from actors.cli.client import NoDaemonError, fetch
 from actors.journal.messages import Execute
 from actors.supervision.messages import TaskDone
 from actors.supervision.system import System
@@ -21,6 +21,14 @@ CRASHES = {
     PATHS.downloads: Execute("0" * 32, None, b""),
 }
 """A message that each actor cannot survive: its own task ending, or a command that is none."""
+
+
+def ask(run_dir, path):
+    """The answer, or None while the socket does not listen yet."""
+    try:
+        return fetch(run_dir, path)
+    except NoDaemonError:
+        return None
 
 
 def flat(node):
@@ -57,7 +65,7 @@ def test_every_actor_of_the_tree_runs_without_master_and_docker(daemon):
     assert {PATHS.journal, PATHS.engines, PATHS.downloads, PATHS.metrics, PATHS.link, PATHS.api} <= set(nodes)
     assert {node.state for node in nodes.values()} == {"running"}
     wait_until((run_dir / SOCKET_NAME).exists, timeout_s=10, what="the control socket")
-    answer = wait_until(lambda: fetch(run_dir, "/v1/tree"), timeout_s=10, what="the tree over the socket")
+    answer = wait_until(lambda: ask(run_dir, "/v1/tree"), timeout_s=10, what="the tree over the socket")
     assert answer["path"] == "/root"
     assert answer["children"][0]["path"] == PATHS.journal
 
@@ -83,7 +91,11 @@ def test_docker_being_away_is_an_event_and_not_a_crash(daemon):
     system, run_dir = daemon
     wait_until((run_dir / SOCKET_NAME).exists, timeout_s=10, what="the control socket")
     events = wait_until(
-        lambda: [event for event in fetch(run_dir, "/v1/events")["events"] if event["kind"] == "docker.down"],
+        lambda: [
+            event
+            for event in (ask(run_dir, "/v1/events") or {"events": []})["events"]
+            if event["kind"] == "docker.down"
+        ],
         timeout_s=15,
         what="the event",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from actors.downloads.errors import DownloadError
-from actors.downloads.messages import TransferChanged, TransferEnded
+from actors.downloads.messages import LeasesChanged, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
 from actors.downloads.transfer.actor import TransferActor
 from actors.facts import ModelsChanged, TransferFacts, TransfersChanged
@@ -68,6 +68,8 @@ class DownloadManagerActor(Actor):
                     self._ended(TransferEnded(name, failure, {}))
             case ChildReply():
                 pass
+            case LeasesChanged():
+                self._observe_models()
             case _:
                 self.context.unhandled(message)
         return None

@@ -15,6 +15,8 @@ class Wanted:
     spec: EngineSpec
     command_id: str
     """The command that wants it; answered when the engine is ready or cannot be."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs that are leased to it."""
 
 
 @dataclass(frozen=True, slots=True)

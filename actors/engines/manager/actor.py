@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -11,6 +12,9 @@ from actors.engines.containers_api import ContainerEvent, Containers
 from actors.engines.errors import EngineError, RefusedError
 from actors.engines.kinds.base import Kind, Machine
 from actors.engines.kinds.table import check_features
+from actors.engines.leases import choose
+from actors.engines.leases import decode as decode_gpus
+from actors.engines.leases import encode as encode_gpus
 from actors.engines.models_api import Models
 from actors.engines.policy import check_spec
 from actors.engines.ports import Ports
@@ -34,6 +38,7 @@ from protocol.messages.reports import Failure
 JOURNAL_S = 10.0
 WATCH_RETRY_S = 2.0
 DRAIN_KEY = "engines.draining"
+GPUS_KEY = "engine.gpus."
 
 
 class _Watch:
@@ -72,6 +77,7 @@ class ManagerActor(Actor):
         self._generations: dict[str, int] = {}
         self._wanted: dict[str, say.Wanted] = {}
         self._starting: dict[str, str] = {}
+        self._gpus: dict[str, tuple[str, ...]] = {}
         self._draining = False
         self._docker_down = False
         self._log = structlog.get_logger().bind(actor="engines")
@@ -84,7 +90,8 @@ class ManagerActor(Actor):
         self._generations = dict(state.generations)
         for desired in state.engines:
             spec = EngineSpec.model_validate(decode(desired.spec))
-            self._start_replica(say.Wanted(desired.name, desired.generation, spec, ""))
+            self._gpus[desired.name] = self._load_gpus(desired.name)
+            self._start_replica(say.Wanted(desired.name, desired.generation, spec, "", self._gpus[desired.name]))
         self._watch()
         self._observe()
         return None
@@ -138,13 +145,12 @@ class ManagerActor(Actor):
         known = self._wanted.get(command.name)
         if known is not None and known.generation == command.generation:
             # The same command again after a restart of ours: its engine is on the way or there.
-            self._replica(command.name).tell(
-                say.Become(say.Wanted(command.name, command.generation, command.spec, command_id))
-            )
+            self._replica(command.name).tell(say.Become(replace(known, command_id=command_id)))
             return
         self._check_generation(command.name, command.generation)
-        self._admit(command.spec, new=command.name not in self._wanted)
-        wanted = say.Wanted(command.name, command.generation, command.spec, command_id)
+        self._admit(command.name, command.spec, new=command.name not in self._wanted)
+        self._lease_gpus(command.name, command.spec)
+        wanted = say.Wanted(command.name, command.generation, command.spec, command_id, self._gpus[command.name])
         raw = encode(command.spec.model_dump(mode="python"))
         self._journal.tell(journal.PutDesired(journal.Desired(wanted.name, wanted.generation, raw, command_id)))
         self._generations[wanted.name] = wanted.generation
@@ -158,7 +164,7 @@ class ManagerActor(Actor):
         else:
             self._start_replica(wanted)
 
-    def _admit(self, spec: EngineSpec, *, new: bool) -> None:
+    def _admit(self, name: str, spec: EngineSpec, *, new: bool) -> None:
         """RefusedError, with numbers, for what this machine does not allow or cannot carry."""
         check_spec(self._policy, spec)
         kind = self._kinds.get(spec.kind)
@@ -176,11 +182,7 @@ class ManagerActor(Actor):
             )
         if new and len(self._wanted) >= self._settings.engines_max:
             raise RefusedError("E_BUSY", f"{len(self._wanted)} engines run here", "engines.engines_max", "stop one")
-        gpus = len(self._machine.gpus)
-        if spec.gpus.wanted > gpus:
-            raise RefusedError(
-                "E_POLICY.device", f"{spec.gpus.wanted} GPUs are wanted", f"this machine has {gpus}", "ask for fewer"
-            )
+        choose(self._machine.gpus, self._gpus, name, spec.gpus)
         total, asked = self._machine.memory_bytes, spec.memory_bytes or 0
         if total and asked > total:
             raise RefusedError(
@@ -226,7 +228,7 @@ class ManagerActor(Actor):
             self._log.error("engine.kind_unknown", engine=wanted.name, kind=wanted.spec.kind)
             return
         self._wanted[wanted.name] = wanted
-        machine = Machine(self._machine.cpus, self._machine.memory_bytes, self._gpus_for(wanted.spec))
+        machine = Machine(self._machine.cpus, self._machine.memory_bytes)
         world = World(self._agent_id, self._containers, self._models, self._ports, self._settings, machine)
         manager, journal_handle, wall = self.context.handle, self._journal, self._wall
 
@@ -241,8 +243,14 @@ class ManagerActor(Actor):
         self._starting[wanted.name] = wanted.command_id
         self._replicas.tell(StartChild(spec, self.context.handle))
 
-    def _gpus_for(self, spec: EngineSpec) -> tuple[str, ...]:
-        return spec.gpus.uuids or self._machine.gpus[: spec.gpus.count]
+    def _lease_gpus(self, name: str, spec: EngineSpec) -> None:
+        """On disk before anything is created with them."""
+        self._gpus[name] = choose(self._machine.gpus, self._gpus, name, spec.gpus)
+        self._journal.tell(journal.PutState(f"{GPUS_KEY}{name}", encode_gpus(self._gpus[name])))
+
+    def _load_gpus(self, name: str) -> tuple[str, ...]:
+        raw = self._journal.call(journal.GetState(f"{GPUS_KEY}{name}"), timeout_s=JOURNAL_S)
+        return decode_gpus(raw if isinstance(raw, bytes) else None)
 
     def _replied(self, reply: ChildReply) -> None:
         command_id = self._starting.pop(reply.id, "") if reply.request == "start" else ""
@@ -263,6 +271,7 @@ class ManagerActor(Actor):
 
     def _gone(self, name: str, command_id: str) -> None:
         self._facts.pop(name, None)
+        self._gpus.pop(name, None)
         self._journal.tell(journal.Outcome(command_id, "done"))
         self._replicas.tell(StopChild(name, self.context.handle))
         self._observe()

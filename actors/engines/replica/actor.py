@@ -189,6 +189,7 @@ class EngineActor(Actor):
             endpoint=endpoint,
             metrics_url=f"{endpoint}{metrics}" if metrics else None,
             generation=self._wanted.generation,
+            gpus=self._wanted.gpus,
             image=self._wanted.spec.image,
         )
         self._show("loading", why)

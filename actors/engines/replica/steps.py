@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from actors.engines import request as labels
 from actors.engines.containers_api import Containers, Observed
@@ -52,7 +52,7 @@ def make_request(world: World, wanted: Wanted, kind: Kind, model: LocalModel, po
     """The container of an engine: the kind's words and the machine's limits."""
     spec, settings = wanted.spec, world.settings
     files = ModelFiles(model.directory, model.files, model.size_bytes)
-    launch = kind.launch(spec, files, world.machine)
+    launch = kind.launch(spec, files, replace(world.machine, gpus=wanted.gpus))
     bare = ContainerRequest(
         name=f"{labels.NAME_PREFIX}-{wanted.name}-{wanted.generation}",
         image=spec.image,
@@ -66,7 +66,7 @@ def make_request(world: World, wanted: Wanted, kind: Kind, model: LocalModel, po
         memory_bytes=spec.memory_bytes or settings.memory_default_bytes,
         cpus=spec.cpus or 0.0,
         pids_max=settings.pids_max,
-        gpus=world.machine.gpus,
+        gpus=wanted.gpus,
         devices=launch.devices,
         groups=launch.groups,
         publish_address=str(settings.publish_address),

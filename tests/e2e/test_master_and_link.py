@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import random
 import shutil
 import signal
@@ -16,7 +17,8 @@ from tests.bed.places import short_folder
 from tests.bed.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
-ROUNDS = 8
+ROUNDS = int(os.environ.get("MOSALAMA_ROUNDS", "8"))
+"""Kills of the delivery test; 200 by hand."""
 
 
 @pytest.fixture
@@ -159,6 +161,7 @@ def test_commands_wait_for_an_agent_that_is_away(world):
     assert [ended(world, name)["state"] for name in waiting] == ["done"] * 3
 
 
+@pytest.mark.timeout(120 + 10 * ROUNDS)
 def test_kills_of_either_side_lose_and_double_nothing(world):
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")

@@ -41,7 +41,6 @@ ALLOWED = {
     "actors.tree": {"structlog", "config", "protocol"},
     "actors.daemon": {"structlog", "config", "protocol"},
     "actors.clock": set(),
-    "actors.ids": set(),
     "actors.facts": set(),
 }
 

@@ -1,6 +1,5 @@
 """The agent's side of one session: hello, then the channel. Sans-I/O: frames, times and random bytes come in."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,11 +13,13 @@ from .handshake import (
     check_clock,
     choose_version,
     open_step,
+    read_step,
     seal_step,
     session_hash,
 )
 from .keys import UNBOUND, KeyPair, Purpose, digest
 from .keyset import Keyset, Role, Roots, open_keyset
+from .limits import HANDSHAKE_FRAME_MAX_BYTES
 from .messages.base import Message
 from .messages.control import Auth, Challenge, CommandFrame, Hello, KeysetFrame, Refused
 from .messages.registry import MASTER_TABLE
@@ -79,6 +80,7 @@ class AgentSession:
         self._nonce_at_ms = 0
         self.channel: Channel | None = None
         self.skew_ms = 0
+        self._now_ms = 0
 
     def hello(self, nonce: bytes, now_ms: int) -> bytes:
         """The first frame."""
@@ -100,6 +102,7 @@ class AgentSession:
 
     def receive(self, frame: bytes, now_ms: int) -> list[AgentEvent]:
         """What one frame of the master means; ProtocolError when it ends the session."""
+        self._now_ms = now_ms
         if self.channel is None:
             return self._challenged(frame, now_ms)
         found = self.channel.open(frame)
@@ -128,7 +131,7 @@ class AgentSession:
     def _challenged(self, frame: bytes, now_ms: int) -> list[AgentEvent]:
         events: list[AgentEvent] = []
         bind = digest(self._hello)
-        public = self._link_public(now_ms)(cut(frame).kid)
+        public = self._challenger(frame)
         challenge = cast("Challenge", open_step(frame, Challenge, public, Purpose.CHALLENGE, bind))
         choose_version([challenge.version], VERSIONS, self._facts.minimum_version)
         self.skew_ms = check_clock(now_ms, challenge.at_ms)
@@ -143,27 +146,45 @@ class AgentSession:
         features = tuple(feature for feature in challenge.features if feature in FEATURES)
         self.channel = Channel(
             key=self._key,
-            peer=self._link_public(now_ms),
+            peer=self._link_public,
             table=MASTER_TABLE,
             outbound=Purpose.TO_MASTER,
             inbound=Purpose.TO_AGENT,
             session_id=challenge.session_id,
             bind=session_hash(self._hello, frame, auth),
+            peer_has=challenge.received_offset,
         )
         established = Established(challenge.session_id, challenge.received_offset, self.skew_ms, features)
         return [*events, Send(auth), established]
 
-    def _link_public(self, now_ms: int) -> Callable[[bytes], bytes]:
-        """Looks a link key up in the keyset as it is when a frame comes."""
+    def _link_public(self, kid: bytes) -> bytes:
+        """A link key of the keyset as it is when a frame comes, at the time when it comes."""
+        public = self._keyset.publics(Role.LINK, self._now_ms + self.skew_ms).get(kid)
+        if public is None:
+            known = self._keyset.role_of(kid)
+            raise ProtocolError(Code.ROLE if known not in {None, Role.LINK} else Code.KEY_ID)
+        return public
 
-        def look(kid: bytes) -> bytes:
-            public = self._keyset.publics(Role.LINK, now_ms + self.skew_ms).get(kid)
-            if public is None:
-                known = self._keyset.role_of(kid)
-                raise ProtocolError(Code.ROLE if known not in {None, Role.LINK} else Code.KEY_ID)
-            return public
+    def _challenger(self, frame: bytes) -> bytes:
+        """The key that may have signed this challenge: of our keyset, or of the newer one that it brings.
 
-        return look
+        An agent that was away while the link key was replaced knows no key of its master. The keyset in the
+        challenge proves itself by the pinned roots, so it may be looked into before the challenge is verified; it
+        is kept only afterwards.
+        """
+        kid = cut(frame).kid
+        usable = kid in self._keyset.publics(Role.LINK, self._now_ms)
+        foreign = self._keyset.role_of(kid) not in {None, Role.LINK}
+        if usable or foreign or len(frame) > HANDSHAKE_FRAME_MAX_BYTES:
+            return self._link_public(kid)
+        brought = cast("Challenge", read_step(cut(frame).body, Challenge)).keyset
+        if brought is None:
+            return self._link_public(kid)
+        newer = open_keyset(brought, self._roots, now_ms=self._now_ms, at_least=self._keyset.version + 1)
+        public = newer.publics(Role.LINK, self._now_ms).get(kid)
+        if public is None:
+            raise ProtocolError(Code.KEY_ID)
+        return public
 
     def _take_keyset(self, document: bytes, now_ms: int) -> Keyset:
         self._keyset = open_keyset(document, self._roots, now_ms=now_ms, at_least=self._keyset.version)

@@ -58,6 +58,7 @@ class Channel:
         inbound: Purpose,
         session_id: bytes,
         bind: bytes,
+        peer_has: int = 0,
     ) -> None:
         self._key, self._peer, self._table = key, peer, table
         self._outbound, self._inbound = outbound, inbound
@@ -68,6 +69,8 @@ class Channel:
         """Frames of the peer that were in order."""
         self.peer_ack = 0
         """Highest offset of our stream that the peer has on its disk."""
+        self._sent_offset = peer_has
+        """Highest offset that the peer can have: what it had at the handshake, then what was sent."""
 
     def seal(
         self,
@@ -83,6 +86,7 @@ class Channel:
         head = [message.TYPE, self.session_id, self.sent + 1, ack, offset, at_ms, message_id, reply_to]
         frame = seal(self._key, self._outbound, self.bind, encode([*head, dump(message)]))
         self.sent += 1
+        self._sent_offset = max(self._sent_offset, offset or 0)
         return frame
 
     def open(self, frame: bytes) -> Received | ContentFault:
@@ -111,7 +115,8 @@ class Channel:
         if seq != self.received + 1:
             raise ProtocolError(Code.SEQUENCE, "not the next frame")
         self.received = seq
-        self.peer_ack = max(self.peer_ack, ack)
+        # An acknowledgement beyond what was sent would drop from our disk what the peer never saw.
+        self.peer_ack = max(self.peer_ack, min(ack, self._sent_offset))
 
 
 def _check_form(head: object) -> None:

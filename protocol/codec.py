@@ -27,6 +27,8 @@ def encode(value: object) -> bytes:
 
 def decode(data: bytes) -> Any:
     """The value, arrays as tuples; ProtocolError(E_DECODE) for whatever is not plain, bounded and whole."""
+    if not isinstance(data, bytes):  # what stands where a peer should have put nested bytes
+        raise ProtocolError(Code.DECODE, "not bytes")
     if len(data) > BODY_MAX_BYTES:
         raise ProtocolError(Code.DECODE, "too long")
     _check_depth(data)

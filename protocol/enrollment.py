@@ -110,6 +110,8 @@ def open_answer(frame: bytes, token: JoinToken, request: bytes, *, now_ms: int) 
         roots = Roots.model_validate(raw_roots)
     except (TypeError, ValueError):  # a ValidationError is a ValueError
         raise ProtocolError(Code.DECODE, "not an enrollment answer") from None
+    if type(tag) is not bytes:
+        raise ProtocolError(Code.SCHEMA, "a part of the enrollment answer")
     if not compare_digest(mac(token.mac_key, MAC_ANSWER, digest(request) + covered), tag):
         raise ProtocolError(Code.TOKEN, "the answer does not come from the master that made the token")
     if not compare_digest(roots.pin(), token.pin):

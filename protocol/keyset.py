@@ -120,12 +120,13 @@ def _parts(document: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:
     value: Any = decode(document)
     try:
         raw, signatures = value
-        pairs = {bytes(public): bytes(signature) for public, signature in signatures}
+        pairs = [(public, signature) for public, signature in signatures]
     except (TypeError, ValueError):
         raise ProtocolError(Code.KEYSET, "not a keyset document") from None
-    if not isinstance(raw, bytes):
+    # Never bytes(part): of a received number it would allocate that many.
+    if not all(type(part) is bytes for part in (raw, *(part for pair in pairs for part in pair))):
         raise ProtocolError(Code.KEYSET, "not a keyset document")
-    return raw, pairs
+    return raw, dict(pairs)
 
 
 def _enough(roots: Roots, raw: bytes, signatures: Mapping[bytes, bytes]) -> None:

@@ -8,6 +8,7 @@ from .envelope import cut
 from .errors import Code, ProtocolError
 from .handshake import FEATURES, VERSIONS, check_clock, choose_version, open_step, read_step, seal_step, session_hash
 from .keys import UNBOUND, KeyPair, Purpose, digest
+from .limits import HANDSHAKE_FRAME_MAX_BYTES
 from .messages.base import Message
 from .messages.control import Auth, Challenge, Hello
 from .messages.registry import AGENT_TABLE
@@ -52,13 +53,16 @@ class MasterSession:
         self._challenge = b""
         self._version = 0
         self._session_id = b""
+        self._agent_has = 0
         self.channel: Channel | None = None
         self.agent: KnownAgent | None = None
         self.skew_ms = 0
 
     @staticmethod
     def greet(frame: bytes) -> Greeting:
-        """Who the agent says it is."""
+        """Who the agent says it is; parsed before its key can be known, so of the handshake's size at most."""
+        if len(frame) > HANDSHAKE_FRAME_MAX_BYTES:
+            raise ProtocolError(Code.FRAME)
         return Greeting(cast("Hello", read_step(cut(frame).body, Hello)), frame)
 
     def answer(
@@ -88,7 +92,7 @@ class MasterSession:
             received_offset=agent.received_offset,
             keyset=newer,
         )
-        self._session_id = session_id
+        self._session_id, self._agent_has = session_id, hello.received_offset
         self._challenge = seal_step(self._key, Purpose.CHALLENGE, digest(greeting.frame), message)
         return self._challenge
 
@@ -117,6 +121,7 @@ class MasterSession:
             inbound=Purpose.TO_MASTER,
             session_id=self._session_id,
             bind=session_hash(self._hello, self._challenge, frame),
+            peer_has=self._agent_has,
         )
         return self.channel
 

@@ -140,7 +140,7 @@ def token_subject(text: str) -> str:
     """Who a token says it is from, before anything is verified: only for finding the key to verify it with."""
     try:
         claims = _JWT.decode(text, options={"verify_signature": False})
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError):  # a ValueError: text of a header that is not UTF-8
         raise ProtocolError(Code.TOKEN, "not a token") from None
     subject = claims.get("sub")
     if not isinstance(subject, str):
@@ -161,8 +161,13 @@ def check_token(text: str, public: bytes, kind: str, audience: str, now_s: int) 
             audience=audience,
             options={"require": ["sub", "aud", "iat", "exp"], "verify_exp": False, "verify_iat": False},
         )
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError):  # as above
         raise ProtocolError(Code.TOKEN, "a token that does not hold") from None
-    if not claims["iat"] - CLOCK_LEEWAY_S <= now_s < claims["exp"] + CLOCK_LEEWAY_S:
+    begins, ends = claims["iat"], claims["exp"]
+    if type(begins) is not int or type(ends) is not int:
+        raise ProtocolError(Code.TOKEN, "a token whose times are not whole seconds")
+    if kind == TYPE_ASSERTION and ends - begins > ASSERTION_LIFE_S:
+        raise ProtocolError(Code.TOKEN, "an assertion that would live too long")
+    if not begins - CLOCK_LEEWAY_S <= now_s < ends + CLOCK_LEEWAY_S:
         raise ProtocolError(Code.TOKEN, "a token outside its time")
     return claims

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from protocol.errors import Code, ProtocolError
 
-from .base import Message
+from .base import Message, Part
 from .commands import COMMANDS
 from .control import BOTH_WAYS, HANDSHAKE, TO_AGENT, TO_MASTER
 from .reports import REPORTS
@@ -49,9 +49,21 @@ def dump(message: Message) -> dict[str, Any]:
     return message.model_dump(mode="python")
 
 
+def _field_names(part: type[Part]) -> frozenset[str]:
+    return frozenset(part.model_fields).union(*(_field_names(child) for child in part.__subclasses__()))
+
+
+_FIELD_NAMES = _field_names(Part)
+
+
+def _ours(part: int | str) -> str:
+    """A step of the path to a fault; the key of a map is input and may be a secret, so it is a star."""
+    return str(part) if isinstance(part, int) or part in _FIELD_NAMES else "*"
+
+
 def _refusal(model: type[Message], error: ValidationError) -> ProtocolError:
     fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    known = [str(part) for part in fault["loc"]]
+    known = [_ours(part) for part in fault["loc"]]
     if fault["type"] == "extra_forbidden":
         # The name of an unknown field is input; the path to it is ours.
         return ProtocolError(Code.UNKNOWN_FIELD, "a field that is not known", ".".join([model.TYPE, *known[:-1]]))

@@ -17,6 +17,10 @@ Written from the code by `tests/protocol/wire_document.py`; a test keeps it curr
 
 One WebSocket, subprotocol `mosalama.v1`, binary frames only, no compression. The agent dials out.
 
+For a master in another language: `protocol/vectors/vectors.json` has keys, good frames and bad frames with the code
+that refuses them; `docs/wire/schemas.json` has JSON Schemas of all payloads, `docs/wire/asyncapi.json` the link as
+AsyncAPI.
+
 ## A frame
 | offset | bytes | meaning |
 |---|---|---|
@@ -27,8 +31,11 @@ One WebSocket, subprotocol `mosalama.v1`, binary frames only, no compression. Th
 | 15 + n | `c4 40` + 64 | Ed25519 signature |
 
 The signature covers `"mosalama/1/" + purpose + NUL`, 32 bytes of binding, and the exact bytes of the body. Nothing
-is parsed before it holds. The binding is zero before a session; BLAKE2b-256 of the frames before in the handshake; the
-session hash afterwards; for commands BLAKE2b-256 of the agent's id.
+is parsed before it holds, but for bodies that bring what their key is found by: an enrollment request and its answer, a
+`hello`, and a `challenge` by a key that is not in the agent's keyset, whose newer keyset proves itself by the pinned
+roots. They are parsed with the limits below, and believed only after the signature holds. The binding is zero before a
+session; BLAKE2b-256 of the frames before in the handshake; the session hash afterwards; for commands BLAKE2b-256 of the
+agent's id.
 
 ## The handshake
 `hello` (agent), `challenge` (master), `auth` (agent). The session hash is BLAKE2b-256 of `"mosalama/1/session" + NUL`
@@ -37,7 +44,7 @@ and the three complete frames. Clocks may differ by at most 300 s.
 ## A body in a session
 `[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` is exactly the next in this
 direction. `offset` is the place of a durable message in its sender's stream, or nil. `ack` is the highest offset of the
-peer's stream that is on disk.
+peer's stream that is on disk; one beyond what was sent is ignored.
 
 ## A command
 The payload of `command` is an envelope of its own, sealed by a command key with purpose `cmd`:

@@ -14,6 +14,9 @@ class JournalSettings(Section):
         le=10_000_000,
         description="Messages that may wait for the master; beyond it old events go and commands are refused as busy.",
     )
+    outbox_bytes_max: int = Field(
+        default=64 * 1_048_576, ge=1_048_576, le=1 << 40, description="The same bound in bytes of their contents."
+    )
     ledger_kept_s: float = Field(
         default=7 * 86_400.0, ge=86_400.0, le=365 * 86_400.0, description="Time that an ended command is remembered."
     )

@@ -13,19 +13,24 @@ from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from config.journal import JournalSettings
-from protocol.codec import decode, encode
+from protocol.codec import decode
 from protocol.command import SignedCommand, unseal_trusted
+from protocol.errors import ProtocolError
 from protocol.ids import RANDOM_BYTES, uuid7
 from protocol.messages.base import Message
-from protocol.messages.registry import ALL, dump, parse
-from protocol.messages.reports import CommandAccepted, CommandProgress, CommandResult, Event, Failure
+from protocol.messages.registry import ALL, parse
+from protocol.messages.reports import CommandAccepted, CommandResult, Event
 
 from . import messages as say
+from . import words
 from .errors import JournalBusyError, JournalCorruptError
 from .store import JournalStore, quarantine
 
 PENDING_MAX = 10_000
 """Writes that wait while the disk refuses; beyond it the actor ends, and with it the acceptance of anything."""
+OUTBOX_FULL = "too many results wait for the master"
+FORGET_EVERY_MS = 3_600_000
+"""Between two looks for commands that are old enough to be forgotten: each reads the whole ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class JournalActor(Actor):
         self._pending: list[_Write] = []
         self._commit_due = False
         self._degraded = False
+        self._forgot_ms = 0
         self._log = structlog.get_logger().bind(actor="journal")
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -73,13 +79,22 @@ class JournalActor(Actor):
             self._store = JournalStore.open(self._file)
         except JournalCorruptError as error:
             aside = quarantine(self._file, str(self._now_ms()))
-            note = f"{error}; kept as {aside.name}"
             self._store = JournalStore.open(self._file)
+            note = f"{error}; kept as {aside.name}; saved: {self._store.salvage(aside)}"
         if note:
             self._emit(say.Emit("journal.damaged", "critical", "journal", note))
-        for command_id, envelope, state in self._store.open_commands():
-            self._dispatch(unseal_trusted(command_id, envelope), again=state)
+        for command_id, word, envelope, state in self._store.open_commands():
+            self._again(command_id, word, envelope, state)
         return None
+
+    def _again(self, command_id: str, word: str, envelope: bytes, state: str) -> None:
+        self._log.info("command.again", command_id=command_id, command=word, state=state)
+        try:
+            signed = unseal_trusted(command_id, envelope)
+        except (ProtocolError, ValueError, TypeError) as error:
+            self._outcome(say.Outcome(command_id, "failed", words.unreadable(word, str(error))))
+        else:
+            self._dispatch(signed)
 
     def on_stop(self, reason: str) -> None:
         """Write what waits, then close."""
@@ -120,6 +135,8 @@ class JournalActor(Actor):
                 self._write(lambda store: store.put_state(key, value))
             case say.Acknowledged(offset=offset):
                 self._write(lambda store: store.prune(offset))
+            case say.Resume(offset=offset):
+                self._write(lambda store: store.resume(offset))
             case _:
                 return self._read(message)
         return None
@@ -132,134 +149,169 @@ class JournalActor(Actor):
             case say.GetState(key=key):
                 return self._store.get_state(key)
             case say.ReadOutbox(after=after, limit=limit):
-                rows = self._store.outbox(after, limit)
-                return tuple(say.OutboxRow(at, mid, parse(ALL, word, decode(raw))) for at, mid, word, raw in rows)
+                return self._outbox(after, limit)
             case say.ReadReceived():
                 return self._store.received()
+            case say.ForgetReceived():
+                with self._store.transaction():
+                    self._store.forget_received()
+                return None
             case say.RecentEvents(limit=limit):
-                return tuple(parse(ALL, Event.TYPE, decode(raw)) for raw in self._store.events(limit))
+                events = (self._parsed(Event.TYPE, raw) for raw in self._store.events(limit))
+                return tuple(event for event in events if event is not None)
             case _:
                 self.context.unhandled(message)
                 return None
+
+    def _outbox(self, after: int, limit: int) -> tuple[say.OutboxRow, ...]:
+        """What the master does not have; a row that nobody can read any more never reaches it, and is passed over."""
+        found: list[say.OutboxRow] = []
+        while not found and (rows := self._store.outbox(after, limit)):
+            parsed = [(at, mid, self._parsed(word, raw)) for at, mid, word, raw in rows]
+            found = [say.OutboxRow(at, mid, message) for at, mid, message in parsed if message is not None]
+            after = rows[-1][0]
+        return tuple(found)
+
+    def _parsed(self, word: str, raw: bytes) -> Message | None:
+        try:
+            return parse(ALL, word, decode(raw))
+        except ProtocolError as error:
+            self._log.error("journal.row_unreadable", word=word, why=str(error))
+            return None
 
     # -- commands --------------------------------------------------------------------------------------------
 
     def _accept(self, ask: say.Accept) -> None:
         signed = ask.signed
 
-        def refuse(code: str, detail: str, *, later: bool) -> None:
-            self._tell(ask.reply_to, say.NotAccepted(signed.command_id, ask.offset, code, detail, later))
-
         def apply(store: JournalStore) -> object:
+            if ask.offset is not None:
+                store.put_received(ask.offset)
             known = store.command(signed.command_id)
             if known is not None and known[0] != signed.envelope:
                 return "E_DUP_CONFLICT"
-            if ask.offset is not None:
-                store.put_received(ask.offset)
             if known is not None:
-                if known[2] is not None:
-                    self._append(store, parse(ALL, CommandResult.TYPE, decode(known[2])))
+                result = None if known[2] is None else self._parsed(CommandResult.TYPE, known[2])
+                if result is not None:
+                    self._append(store, result)
                 return "known"
-            if store.outbox_rows() >= self._settings.outbox_rows_max:
-                return "E_BUSY"
             store.add_command(signed.command_id, signed.command.TYPE, signed.envelope, self._now_ms())
+            if self._outbox_full(store):
+                # Its failure goes out like every result: the master learns it whatever happens to this session.
+                self._end(store, say.Outcome(signed.command_id, "failed", words.busy(signed.command.TYPE, OUTBOX_FULL)))
+                return "E_BUSY"
             self._append(store, CommandAccepted(command_id=signed.command_id))
             return "expired" if ask.expired else "new"
 
-        def after(verdict: object) -> None:
-            if verdict == "E_DUP_CONFLICT":
-                refuse("E_DUP_CONFLICT", "another command had this id", later=False)
-            elif verdict == "E_BUSY":
-                refuse("E_BUSY", "too many results wait for the master", later=True)
-            else:
-                self._tell(ask.reply_to, say.Accepted(signed.command_id, ask.offset, duplicate=verdict == "known"))
-                self._poke()
-                if verdict == "new":
-                    self._log.info("command.accepted", command_id=signed.command_id, command=signed.command.TYPE)
-                    self._dispatch(signed, again="")
-                elif verdict == "expired":
-                    self._outcome(say.Outcome(signed.command_id, "expired", _expired()))
+        self._queue(_Write(apply, lambda verdict: self._kept(ask, verdict), lambda why: self._not_kept(ask, why[:200])))
 
-        self._queue(_Write(apply, after, lambda why: refuse("E_BUSY", why[:200], later=True)))
+    def _kept(self, ask: say.Accept, verdict: object) -> None:
+        """The verdict is on disk."""
+        signed, word = ask.signed, ask.signed.command.TYPE
+        if verdict == "E_DUP_CONFLICT":
+            self._refuse(ask, ask.offset, "E_DUP_CONFLICT", "another command had this id", later=False)
+            return
+        if verdict == "E_BUSY":
+            self._refuse(ask, ask.offset, "E_BUSY", OUTBOX_FULL, later=True)
+            self._poke()
+            return
+        self._tell(ask.reply_to, say.Accepted(signed.command_id, ask.offset, duplicate=verdict == "known"))
+        self._poke()
+        if verdict == "new":
+            self._log.info("command.accepted", command_id=signed.command_id, command=word)
+            self._dispatch(signed)
+        elif verdict == "expired":
+            self._outcome(say.Outcome(signed.command_id, "expired", words.expired()))
 
-    def _dispatch(self, signed: SignedCommand, *, again: str) -> None:
+    def _not_kept(self, ask: say.Accept, why: str) -> None:
+        """The disk refuses: nothing is acknowledged, so that the command comes again if this word is lost."""
+        self._refuse(ask, None, "E_BUSY", why, later=True)
+
+    def _refuse(self, ask: say.Accept, offset: int | None, code: str, detail: str, *, later: bool) -> None:
+        self._tell(ask.reply_to, say.NotAccepted(ask.signed.command_id, offset, code, detail, later))
+
+    def _dispatch(self, signed: SignedCommand) -> None:
         """Tell the owner; a command that nobody owns, or whose owner takes nothing, has failed."""
-        owner = self._routes.get(signed.command.TYPE.partition(".")[0])
-        if again:
-            self._log.info("command.again", command_id=signed.command_id, command=signed.command.TYPE, state=again)
+        word = signed.command.TYPE
+        owner = self._routes.get(word.partition(".")[0])
         if owner is None:
-            self._outcome(say.Outcome(signed.command_id, "failed", _unsupported(signed.command.TYPE)))
+            self._outcome(say.Outcome(signed.command_id, "failed", words.unsupported(word)))
             return
         try:
             owner.tell(say.Execute(signed.command_id, signed.command, signed.envelope))
         except SupervisionError as error:
-            failure = Failure(
-                code="E_BUSY", what=f"{signed.command.TYPE} was not begun", why=str(error)[:200], do="send it again"
-            )
-            self._outcome(say.Outcome(signed.command_id, "failed", failure))
+            self._outcome(say.Outcome(signed.command_id, "failed", words.busy(word, str(error))))
 
     def _outcome(self, outcome: say.Outcome) -> None:
-        result = CommandResult(
-            command_id=outcome.command_id, state=outcome.state, error=outcome.error, data=dict(outcome.data)
-        )
-        raw = encode(dump(result))
-
-        def apply(store: JournalStore) -> object:
-            if not store.set_command(outcome.command_id, outcome.state, self._now_ms(), raw):
-                return None
-            store.forget_commands(
-                self._now_ms() - milliseconds(self._settings.ledger_kept_s), self._settings.ledger_rows_kept
-            )
-            return self._append(store, result)
-
-        def after(offset: object) -> None:
-            if offset is not None:
+        def after(ended: object) -> None:
+            if ended:
                 why = outcome.error.what if outcome.error else None
                 self._log.info("command.ended", command_id=outcome.command_id, state=outcome.state, why=why)
                 self._poke()
 
-        self._queue(_Write(apply, after))
+        self._queue(_Write(lambda store: self._end(store, outcome), after))
+
+    def _end(self, store: JournalStore, outcome: say.Outcome) -> bool:
+        """The command's end and its result; False when it had ended before or is unknown."""
+        try:
+            result = words.result_of(outcome)
+        except ProtocolError as error:
+            self._log.error("outcome.unknown", command_id=outcome.command_id, why=str(error))
+            return False
+        now_ms = self._now_ms()
+        if not store.set_command(outcome.command_id, outcome.state, now_ms, words.packed(result)):
+            return False
+        if now_ms - self._forgot_ms >= FORGET_EVERY_MS:
+            self._forgot_ms = now_ms
+            kept_ms = milliseconds(self._settings.ledger_kept_s)
+            store.forget_commands(now_ms - kept_ms, self._settings.ledger_rows_kept)
+        if self._outbox_full(store):
+            store.drop_oldest(Event.TYPE)
+        self._append(store, result)
+        return True
 
     def _progress(self, progress: say.Progress) -> None:
-        message = CommandProgress(
-            command_id=progress.command_id,
-            stage=progress.stage,
-            done=progress.done,
-            total=progress.total,
-            unit=progress.unit,
-            detail=progress.detail[:256],
-        )
-        self._tell(self._link, say.Volatile(f"progress {progress.command_id}", message))
+        try:
+            message = words.progress_of(progress)
+        except ProtocolError as error:
+            self._log.error("progress.unknown", command_id=progress.command_id, why=str(error))
+        else:
+            self._tell(self._link, say.Volatile(f"progress {progress.command_id}", message))
 
     # -- what the master gets --------------------------------------------------------------------------------
 
     def _emit(self, emit: say.Emit) -> None:
         now_ms = self._now_ms()
-        event = Event(
-            event_id=uuid7(now_ms, os.urandom(RANDOM_BYTES)).hex(),
-            at_ms=now_ms,
-            kind=emit.kind,
-            severity=emit.severity,
-            subject=emit.subject[:256],
-            text=emit.text[:4_096],
-            fields=dict(emit.fields),
-        )
-        self._log.info("event", kind=emit.kind, subject=emit.subject, severity=emit.severity, text=event.text)
+        event = words.event_of(emit, uuid7(now_ms, os.urandom(RANDOM_BYTES)).hex(), now_ms)
+        self._log.info("event", kind=emit.kind, subject=emit.subject, severity=emit.severity, text=emit.text)
 
         def apply(store: JournalStore) -> object:
-            store.add_event(encode(dump(event)))
-            if store.outbox_rows() >= self._settings.outbox_rows_max:
-                store.drop_oldest(Event.TYPE)  # results are never dropped, and a new event says more than an old one
-            return self._append(store, event)
+            store.add_event(words.packed(event))
+            return self._append_if_room(store, event)
 
         self._queue(_Write(apply, lambda _: self._poke()))
 
     def _outgoing(self, message: Message) -> None:
-        self._queue(_Write(lambda store: self._append(store, message), lambda _: self._poke()))
+        if not words.fits(message):
+            self._log.error("message.too_long", word=message.TYPE)
+            return
+        self._queue(_Write(lambda store: self._append_if_room(store, message), lambda _: self._poke()))
+
+    def _append_if_room(self, store: JournalStore, message: Message) -> object:
+        """Results are never dropped, and a new event says more than an old one; where only results wait, none fits."""
+        while self._outbox_full(store):
+            if not store.drop_oldest(Event.TYPE):
+                return None
+        return self._append(store, message)
+
+    def _outbox_full(self, store: JournalStore) -> bool:
+        return (
+            store.outbox_rows >= self._settings.outbox_rows_max or store.outbox_bytes >= self._settings.outbox_bytes_max
+        )
 
     def _append(self, store: JournalStore, message: Message) -> int:
         message_id = uuid7(self._now_ms(), os.urandom(RANDOM_BYTES))
-        return store.append(message_id, message.TYPE, encode(dump(message)))
+        return store.append(message_id, message.TYPE, words.packed(message))
 
     def _poke(self) -> None:
         self._tell(self._link, say.OutboxReady())
@@ -273,9 +325,13 @@ class JournalActor(Actor):
         if len(self._pending) >= PENDING_MAX:
             raise JournalBusyError(str(self._file), f"{PENDING_MAX} writes wait", "free space on the disk")
         self._pending.append(write)
-        if not self._commit_due and not self._degraded:
+        if not self._commit_due:
             self._commit_due = True
-            self.context.handle.tell(_Commit())
+            # While the disk refuses, what waits is tried now and then, not with each new message.
+            if self._degraded:
+                self.context.after(self._settings.retry_s, _Commit())
+            else:
+                self.context.handle.tell(_Commit())
 
     def _commit(self) -> None:
         """Write everything that waits; what cannot wait is refused, the rest is tried again."""
@@ -297,11 +353,14 @@ class JournalActor(Actor):
         if not self._degraded:
             self._degraded = True
             self._log.error("journal.cannot_write", why=str(error), waiting=len(batch))
+        waiting = [write for write in batch if write.refuse is None]
+        self._pending = waiting + self._pending
         for write in batch:
             if write.refuse is not None:
                 write.refuse(error.why)
-        self._pending = [write for write in batch if write.refuse is None] + self._pending
-        self.context.after(self._settings.retry_s, _Commit())
+        if self._pending and not self._commit_due:
+            self._commit_due = True
+            self.context.after(self._settings.retry_s, _Commit())
 
     # -- small things ----------------------------------------------------------------------------------------
 
@@ -319,21 +378,3 @@ class JournalActor(Actor):
 
     def _now_ms(self) -> int:
         return milliseconds(self._wall())
-
-
-def _expired() -> Failure:
-    return Failure(
-        code="E_EXPIRED",
-        what="the command was not carried out",
-        why="its time to live was over when it arrived",
-        do="send it again with a longer time to live",
-    )
-
-
-def _unsupported(word: str) -> Failure:
-    return Failure(
-        code="E_UNKNOWN_OP",
-        what=f"{word} was not carried out",
-        why="this version has no part that does it",
-        do="update the agent",
-    )

@@ -2,7 +2,8 @@
 
 JournalError
 ├── JournalBusyError      not written now (disk full, read-only, locked): try again later
-└── JournalCorruptError   the file is damaged or from a newer version
+├── JournalCorruptError   the file is damaged: it may be set aside
+└── JournalNewerError     the file is whole and from a newer version: nobody may set it aside
 """
 
 from dataclasses import dataclass
@@ -27,3 +28,7 @@ class JournalBusyError(JournalError):
 
 class JournalCorruptError(JournalError):
     """The file cannot be trusted."""
+
+
+class JournalNewerError(JournalError):
+    """The file holds what only a newer version understands; beginning a new one would forget accepted commands."""

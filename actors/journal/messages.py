@@ -38,10 +38,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class NotAccepted:
-    """To the link: the command was not kept. The master is told `code`; with `later` it should send it again."""
+    """To the link: the command will not be carried out. The master is told `code`; with `later` it may come again."""
 
     command_id: str
     offset: int | None
+    """What may be acknowledged: None while this refusal is not on disk."""
     code: str
     detail: str
     later: bool
@@ -178,6 +179,18 @@ class Acknowledged:
     """From the link: the master has everything up to this offset."""
 
     offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """From the link: a session begins, and the master has our stream up to this offset."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReceived:
+    """Asked: this machine enrols anew, and its next master's stream begins at one; answered when it is on disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .errors import JournalBusyError, JournalCorruptError
+from .errors import JournalBusyError, JournalCorruptError, JournalNewerError
+from .salvage import salvage
 from .schema import STEPS, VERSION
 
 BUSY_S = 5.0
 PAGE_CACHE_KIB = 512
 RECEIVED = "link.received_offset"
+RESUMED = "outbox.resumed"
 EVENTS_KEPT = 2_000
 
 
@@ -23,6 +25,10 @@ class JournalStore:
 
     def __init__(self, file: Path, connection: sqlite3.Connection) -> None:
         self._file, self._db = file, connection
+        self.outbox_rows = 0
+        """How many messages wait for the master."""
+        self.outbox_bytes = 0
+        """Their payloads together."""
 
     @classmethod
     def open(cls, file: Path) -> "JournalStore":
@@ -39,6 +45,13 @@ class JournalStore:
             raise
         return store
 
+    def salvage(self, damaged: Path) -> str:
+        """Take over what can be read of a damaged file; how much, in words."""
+        with self.transaction():
+            saved = salvage(damaged, self._db)
+            self._count_outbox()
+        return ", ".join(f"{count} {table}" for table, count in saved.items())
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -53,21 +66,28 @@ class JournalStore:
                 raise JournalCorruptError(str(self._file), "damaged", "it is set aside and a new one is begun")
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
-                raise JournalCorruptError(
+                raise JournalNewerError(
                     str(self._file), f"written by a newer version ({version} > {VERSION})", "install that version again"
                 )
             for step in range(version, VERSION):
-                self._db.executescript(f"BEGIN;{STEPS[step]};PRAGMA user_version={step + 1};COMMIT")
+                self._db.executescript(f"BEGIN IMMEDIATE;{STEPS[step]};PRAGMA user_version={step + 1};COMMIT")
+            self._count_outbox()
+
+    def _count_outbox(self) -> None:
+        row = self._db.execute("SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM outbox").fetchone()
+        self.outbox_rows, self.outbox_bytes = row
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; returns after the commit is on disk. JournalBusyError when it is not."""
+        before = self.outbox_rows, self.outbox_bytes
         with self._explained():
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
+                self.outbox_rows, self.outbox_bytes = before
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
@@ -93,7 +113,8 @@ class JournalStore:
     def add_command(self, command_id: str, word: str, envelope: bytes, now_ms: int) -> None:
         """A new command, accepted."""
         self._db.execute(
-            "INSERT INTO commands VALUES (?, ?, ?, 'accepted', ?, ?, NULL)",
+            "INSERT INTO commands (command_id, word, envelope, state, accepted_ms, updated_ms, position)"
+            " VALUES (?, ?, ?, 'accepted', ?, ?, (SELECT COALESCE(MAX(position), 0) + 1 FROM commands))",
             (command_id, word, envelope, now_ms, now_ms),
         )
 
@@ -106,11 +127,11 @@ class JournalStore:
         )
         return changed.rowcount == 1
 
-    def open_commands(self) -> Sequence[tuple[str, bytes, str]]:
-        """Id, envelope and state of everything accepted that has not ended, oldest first."""
+    def open_commands(self) -> Sequence[tuple[str, str, bytes, str]]:
+        """Id, word, envelope and state of everything accepted that has not ended, in the order it was accepted."""
         return self._db.execute(
-            "SELECT command_id, envelope, state FROM commands WHERE state IN ('accepted', 'running')"
-            " ORDER BY accepted_ms, command_id"
+            "SELECT command_id, word, envelope, state FROM commands WHERE state IN ('accepted', 'running')"
+            " ORDER BY position, accepted_ms, command_id"
         ).fetchall()
 
     def forget_commands(self, before_ms: int, keep: int) -> None:
@@ -129,6 +150,8 @@ class JournalStore:
             "INSERT INTO outbox (message_id, word, payload) VALUES (?, ?, ?)", (message_id, word, payload)
         )
         assert cursor.lastrowid is not None
+        self.outbox_rows += 1
+        self.outbox_bytes += len(payload)
         return cursor.lastrowid
 
     def outbox(self, after: int, limit: int) -> Sequence[tuple[int, bytes, str, bytes]]:
@@ -138,20 +161,50 @@ class JournalStore:
             (after, limit),
         ).fetchall()
 
-    def outbox_rows(self) -> int:
-        """How many messages wait."""
-        (count,) = self._db.execute("SELECT COUNT(*) FROM outbox").fetchone()
-        return int(count)
-
-    def drop_oldest(self, word: str) -> None:
-        """The oldest waiting message of this word goes: the outbox is full and others matter more."""
-        self._db.execute(
-            "DELETE FROM outbox WHERE position = (SELECT MIN(position) FROM outbox WHERE word = ?)", (word,)
-        )
+    def drop_oldest(self, word: str) -> bool:
+        """The oldest waiting message of this word goes, since others matter more; False when none waits."""
+        row = self._db.execute(
+            "SELECT position FROM outbox WHERE word = ? ORDER BY position LIMIT 1", (word,)
+        ).fetchone()
+        if row is not None:
+            self._delete_outbox("position = ?", row[0])
+        return row is not None
 
     def prune(self, offset: int) -> None:
         """The master has everything up to this offset."""
-        self._db.execute("DELETE FROM outbox WHERE position <= ?", (offset,))
+        self._delete_outbox("position <= ?", offset)
+
+    def _delete_outbox(self, where: str, position: int) -> None:
+        gone = f"FROM outbox WHERE {where}"
+        rows, size = self._db.execute(
+            f"SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) {gone}",
+            (position,),
+        ).fetchone()
+        self._db.execute(f"DELETE {gone}", (position,))
+        self.outbox_rows, self.outbox_bytes = self.outbox_rows - rows, self.outbox_bytes - size
+
+    def resume(self, offset: int) -> None:
+        """A session begins and the master has our stream up to this offset: what it has goes.
+
+        A file that was begun anew counts from one again, and an old copy of it counts on from where it was; the
+        master would take such messages for those it has. So they are moved beyond what it has, in their order.
+        """
+        if self.get_state(RESUMED) is None or offset > self._last_offset():
+            self._move_outbox_beyond(offset)
+            self.put_state(RESUMED, b"1")
+        self.prune(offset)
+
+    def _last_offset(self) -> int:
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _move_outbox_beyond(self, offset: int) -> None:
+        last = self._last_offset() + offset
+        # In two steps, since a moved row may not meet one that has yet to move.
+        self._db.execute("UPDATE outbox SET position = -position")
+        self._db.execute("UPDATE outbox SET position = ? - position", (offset,))
+        self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
+        self._db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", (last,))
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -189,6 +242,10 @@ class JournalStore:
         """The highest offset of the master's stream that is here."""
         raw = self.get_state(RECEIVED)
         return 0 if raw is None else int(raw)
+
+    def forget_received(self) -> None:
+        """The master is another one: its stream begins anew."""
+        self._db.execute("DELETE FROM state WHERE key = ?", (RECEIVED,))
 
     def put_received(self, offset: int) -> None:
         """Everything of the master's stream up to here is here."""

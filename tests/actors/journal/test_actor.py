@@ -117,8 +117,12 @@ def test_a083_a_full_outbox_refuses_new_commands_and_keeps_results(tmp_path):
     bench.accept(signed())
     refused = bench.link.wait(say.NotAccepted)
     assert (refused.code, refused.later) == ("E_BUSY", True)
-    waiting = [row.message.text for row in bench.outbox()]
-    assert waiting == [str(number) for number in range(20, 120)], "the oldest events make room"
+    *events, result = [row.message for row in bench.outbox()]
+    assert [event.text for event in events] == [str(number) for number in range(21, 120)], "the oldest make room"
+    assert (result.state, result.error.code) == ("failed", "E_BUSY"), "the master learns it whatever happens"
+    bench.accept(signed(), offset=2)
+    assert bench.link.wait(say.Accepted).duplicate, "it has ended, and is not begun when it comes again"
+    assert not bench.owner.of(say.Execute)
     bench.close()
 
 
@@ -208,6 +212,6 @@ def test_a090_nothing_acknowledged_is_lost_when_the_process_is_killed(tmp_path):
     writer.wait(10)
     assert len(told) >= 20
     store = JournalStore.open(file)
-    kept = {row[0] for row in store.open_commands()}
+    kept = {command_id for command_id, *_ in store.open_commands()}
     store.close()
     assert {signed(number).command_id for number in told} <= kept

@@ -3,7 +3,7 @@ import sqlite3
 
 import pytest
 
-from actors.journal.errors import JournalBusyError, JournalCorruptError
+from actors.journal.errors import JournalBusyError, JournalCorruptError, JournalNewerError
 from actors.journal.schema import VERSION
 from actors.journal.store import JournalStore, quarantine
 
@@ -84,7 +84,7 @@ def test_a_newer_version_is_refused_with_what_to_do(tmp_path):
     raw = sqlite3.connect(file)
     raw.execute(f"PRAGMA user_version={VERSION + 1}")
     raw.close()
-    with pytest.raises(JournalCorruptError, match="newer version"):
+    with pytest.raises(JournalNewerError, match="newer version"):
         JournalStore.open(file)
 
 

@@ -31,10 +31,13 @@ from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
 from actors.engines.manager.actor import ManagerActor
 from actors.engines.policy import source_allowed
+from actors.engines.ports import Ports
+from actors.engines.probe import look
 from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
 from actors.link.actor import LinkActor
 from actors.link.identity import IdentityFiles
+from actors.link.loop import LinkLoop
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.gpu import Gpus
@@ -92,6 +95,7 @@ class Wiring:
         self.label = self.identity.key().kid.hex()
         """Marks our containers: the machine's own key, which is there before any master is."""
         self.containers = DockerContainers(settings.engines)
+        self.ports = Ports(settings.engines)
         downloads = settings.downloads
         self.store = ModelStore(downloads.models_dir, downloads.free_floor_bytes, self._leases_changed)
         self.board = Board()
@@ -145,7 +149,9 @@ class Wiring:
             policy=self.settings.policy,
             kinds=known_kinds(),
             containers=self.containers,
+            look=look,
             models=self.store,
+            ports=self.ports,
             machine=self.machine,
             agent_id=self.label,
             replicas=self.handle(PATHS.replicas),
@@ -188,6 +194,7 @@ class Wiring:
             journal_handle=self.handle(PATHS.journal),
             observers=(self.handle(PATHS.api),),
             inventory=self.inventory,
+            conversation=LinkLoop,
             wall=self.wall,
         )
 
@@ -221,7 +228,11 @@ def _machine(settings: Settings) -> Machine:
 
 def build(settings: Settings, system: Callable[[], System], wall: WallClock) -> SupervisorSpec:
     """The tree of the daemon. `system` is asked only once actors run."""
-    wiring = Wiring(settings, system, wall)
+    return tree(Wiring(settings, system, wall))
+
+
+def tree(wiring: Wiring) -> SupervisorSpec:
+    """The same for any wiring: the simulation brings a Docker, a disk and a master of its own."""
     facts = MailboxSpec(capacity=1_000, overflow=Overflow.DROP_OLDEST)
     return SupervisorSpec(
         strategy=Strategy.ONE_FOR_ONE,

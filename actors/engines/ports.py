@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 
 from config.engines import EnginesSettings
 
@@ -11,8 +12,8 @@ from .errors import RefusedError
 class Ports:
     """Who has which port. Thread-safe: engines are started side by side."""
 
-    def __init__(self, settings: EnginesSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: EnginesSettings, free: Callable[[str, int], bool] | None = None) -> None:
+        self._settings, self._is_free = settings, free or is_free
         self._taken: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -37,7 +38,7 @@ class Ports:
         settings = self._settings
         address = str(settings.publish_address)
         for port in [wanted] if wanted is not None else range(settings.port_min, settings.port_max + 1):
-            if port not in used and is_free(address, port):
+            if port not in used and self._is_free(address, port):
                 return port
         if wanted is not None:
             raise RefusedError(

@@ -20,7 +20,7 @@ from protocol.messages.control import Refused
 from protocol.messages.reports import Inventory
 
 from .identity import IdentityFiles
-from .loop import Bridge, LinkLoop
+from .loop import Bridge, Conversation
 from .messages import Got, LinkStatus, PeerHas, SessionDown, SessionUp
 from .outgoing import Item, Lane
 
@@ -47,10 +47,11 @@ class LinkActor(Actor):
         journal_handle: Handle,
         observers: tuple[Handle, ...],
         inventory: Callable[[], Inventory],
+        conversation: Callable[[LinkSettings, Bridge, int], Conversation],
         wall: WallClock,
     ) -> None:
         self._settings, self._journal, self._observers = settings, journal_handle, observers
-        self._inventory, self._wall = inventory, wall
+        self._inventory, self._wall, self._conversation = inventory, wall, conversation
         self._files = IdentityFiles(state_dir)
         self._session = 0
         self._sent = 0
@@ -68,7 +69,7 @@ class LinkActor(Actor):
         received = self._journal.call(journal.ReadReceived(), timeout_s=JOURNAL_S)
         assert isinstance(received, int)
         bridge = Bridge(self._tell_self, self._wall, self._inventory, self._files, self.context.rng)
-        self._loop = LinkLoop(self._settings, bridge, received)
+        self._loop = self._conversation(self._settings, bridge, received)
         self._task = self.context.task("loop", self._loop.run, cancel=self._loop.stop)
         return None
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -47,6 +47,26 @@ class Bridge:
     inventory: Callable[[], Inventory]
     files: IdentityFiles
     rng: Random
+
+
+class Conversation(Protocol):
+    """What the actor talks to the master through: a loop with a socket, or a simulated one."""
+
+    def run(self) -> None:
+        """Until stopped; whatever ends a session is told, never raised."""
+        ...
+
+    def put(self, item: Item) -> None:
+        """Send this when there is a session."""
+        ...
+
+    def acknowledge(self, offset: int) -> None:
+        """The master's stream is on our disk up to here."""
+        ...
+
+    def stop(self) -> None:
+        """End `run` soon."""
+        ...
 
 
 class LinkLoop:

@@ -11,6 +11,7 @@ from .current import check_fence
 from .death import Death
 from .envelope import Posted
 from .errors import Fenced
+from .flag import Flag
 from .handle import Handle
 from .signals import Kind
 from .tasks import Task
@@ -71,6 +72,10 @@ class Context:
         """
         check_fence()
         return self._incarnation.tasks.start(name, fn, args, cancel)
+
+    def flag(self) -> Flag:
+        """A new flag for a task: its cancellation, its waits and its clock."""
+        return Flag(self._incarnation.runtime)
 
     def watch(self, handle: Handle, *, each: bool = False) -> None:
         """Get one Terminated when that actor ends for good (with `each`, at every death)."""

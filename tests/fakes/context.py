@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from actors.supervision.actor import Actor
 from actors.supervision.errors import Fenced
+from actors.supervision.flag import Flag
 from actors.supervision.messages import TaskDone, TaskFailed
+from actors.supervision.threads import ThreadRuntime
 
 
 class FakeFuture:
@@ -126,6 +128,9 @@ class FakeContext:
         task = FakeTask(self._ids, name, fn, args, cancel)
         self.tasks.append(task)
         return task
+
+    def flag(self) -> Flag:
+        return Flag(ThreadRuntime())
 
     def watch(self, handle: object, *, each: bool = False) -> None:
         self.watched.append(handle)

@@ -1,6 +1,5 @@
 """The manager of the engines: admits, remembers what is wanted, and passes Docker's news to each engine."""
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from actors.engines.leases import encode as encode_gpus
 from actors.engines.models_api import Models
 from actors.engines.policy import check_spec
 from actors.engines.ports import Ports
+from actors.engines.probe import Health
 from actors.engines.replica.actor import EngineActor
 from actors.engines.replica.steps import World
 from actors.facts import EngineFacts, EnginesChanged, LinkChanged
@@ -59,7 +59,9 @@ class ManagerActor(Actor):
         policy: PolicySettings,
         kinds: Mapping[str, Kind],
         containers: Containers,
+        look: Callable[[str, str, float], Health],
         models: Models,
+        ports: Ports,
         machine: Machine,
         agent_id: str,
         replicas: Handle,
@@ -71,8 +73,8 @@ class ManagerActor(Actor):
         self._settings, self._policy, self._kinds = settings, policy, kinds
         self._containers, self._models, self._machine, self._agent_id = containers, models, machine, agent_id
         self._replicas, self._replica, self._journal = replicas, replica, journal_handle
-        self._observers, self._wall = observers, wall
-        self._ports = Ports(settings)
+        self._observers, self._wall, self._look = observers, wall, look
+        self._ports = ports
         self._facts: dict[str, EngineFacts] = {}
         self._generations: dict[str, int] = {}
         self._wanted: dict[str, say.Wanted] = {}
@@ -229,7 +231,7 @@ class ManagerActor(Actor):
             return
         self._wanted[wanted.name] = wanted
         machine = Machine(self._machine.cpus, self._machine.memory_bytes)
-        world = World(self._agent_id, self._containers, self._models, self._ports, self._settings, machine)
+        world = World(self._agent_id, self._containers, self._models, self._ports, self._settings, machine, self._look)
         manager, journal_handle, wall = self.context.handle, self._journal, self._wall
 
         def factory() -> EngineActor:
@@ -287,7 +289,7 @@ class ManagerActor(Actor):
     # -- Docker's news ---------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        self._cancel = threading.Event()
+        self._cancel = self.context.flag()
         self.context.task("watch", self._run_watch, cancel=self._cancel.set)
 
     def _run_watch(self) -> None:

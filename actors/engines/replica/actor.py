@@ -4,7 +4,6 @@ A crash or stop of this actor leaves the container alone; the next incarnation f
 Docker is only ever called in the actor's own task threads, one at a time, so that it always answers.
 """
 
-import threading
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +14,7 @@ from actors.engines import messages as say
 from actors.engines.containers_api import Observed
 from actors.engines.failures import CAUSES, Cause, classify, exit_words
 from actors.engines.kinds.base import Kind
-from actors.engines.probe import Health, look
+from actors.engines.probe import Health
 from actors.engines.restarts import HEALTHY_S, History, decide
 from actors.facts import EngineFacts
 from actors.journal import messages as journal
@@ -66,7 +65,6 @@ class EngineActor(Actor):
         self._facts = EngineFacts(wanted.name, wanted.spec.kind, "starting", wanted.spec.image, wanted.spec.model.uri)
         self._container: Observed | None = None
         self._task: Task | None = None
-        self._cancel = threading.Event()
         self._waiting: list[str] = [wanted.command_id] if wanted.command_id else []
         self._ending: say.StopEngine | say.RestartEngine | None = None
         self._good: say.Wanted | None = None
@@ -115,7 +113,7 @@ class EngineActor(Actor):
         """Begin a blocking step; only one runs at a time."""
         if self._task is not None:
             return False
-        self._cancel = threading.Event()
+        self._cancel = self.context.flag()
         assert callable(fn)
         self._task = self.context.task(name, fn, *args, cancel=self._cancel.set)
         return True
@@ -202,7 +200,7 @@ class EngineActor(Actor):
             return
         traits = self._kind.traits
         limit_s = max(traits.health_timeout_s, self._wanted.spec.probes.timeout_s)
-        if not self._step("probe", look, self._facts.endpoint, traits.health_path, limit_s):
+        if not self._step("probe", self._world.look, self._facts.endpoint, traits.health_path, limit_s):
             self.context.after(LOADING_PROBE_S[0], _Probe())
 
     def _did_probe(self, health: Health) -> None:

@@ -1,7 +1,5 @@
 """The blocking steps of one engine, each run in a thread that its actor owns. Every one may be repeated."""
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +11,10 @@ from actors.engines.messages import Wanted
 from actors.engines.models_api import Models
 from actors.engines.policy import check_image_env
 from actors.engines.ports import Ports
+from actors.engines.probe import Health
 from actors.engines.request import ContainerRequest, Mount
 from actors.facts import LocalModel
+from actors.supervision.flag import Flag
 from config.engines import EnginesSettings
 
 LOG_LINES = 200
@@ -32,6 +32,8 @@ class World:
     ports: Ports
     settings: EnginesSettings
     machine: Machine
+    look: Callable[[str, str, float], Health]
+    """One look at an engine: endpoint, health path, patience in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def launch(
     wanted: Wanted,
     kind: Kind,
     progress: Callable[[str, int, int], None],
-    cancelled: threading.Event,
+    cancelled: Flag,
 ) -> Observed:
     """Image, model, port, container, start; returns the running container."""
     spec = wanted.spec
@@ -128,7 +130,7 @@ def autopsy(world: World, container_id: str) -> Autopsy:
     return Autopsy(seen.exit_code, seen.oom_killed, log)
 
 
-def end(world: World, kind: Kind, containers: Sequence[Observed], drain_s: float, cancelled: threading.Event) -> None:
+def end(world: World, kind: Kind, containers: Sequence[Observed], drain_s: float, cancelled: Flag) -> None:
     """End containers in the engine's own way, then remove them. What is not running is only removed."""
     for seen in containers:
         if seen.running:
@@ -138,17 +140,17 @@ def end(world: World, kind: Kind, containers: Sequence[Observed], drain_s: float
         world.containers.remove(seen.container_id)
 
 
-def _stop(world: World, kind: Kind, container_id: str, drain_s: float, cancelled: threading.Event) -> None:
-    begun = time.monotonic()
+def _stop(world: World, kind: Kind, container_id: str, drain_s: float, cancelled: Flag) -> None:
+    begun = cancelled.now()
     for step in kind.traits.stop:
         limit_s = min(step.after_s, drain_s) if step.signal == "SIGKILL" and drain_s > 0 else step.after_s
         if _ended(world, container_id, begun + limit_s, cancelled):
             return
         world.containers.signal(container_id, step.signal)
-    _ended(world, container_id, time.monotonic() + KILL_WAIT_S, cancelled)
+    _ended(world, container_id, cancelled.now() + KILL_WAIT_S, cancelled)
 
 
-def _ended(world: World, container_id: str, until: float, cancelled: threading.Event) -> bool:
+def _ended(world: World, container_id: str, until: float, cancelled: Flag) -> bool:
     """Whether the container ends before `until` (monotonic)."""
     while True:
         try:
@@ -156,7 +158,7 @@ def _ended(world: World, container_id: str, until: float, cancelled: threading.E
                 return True
         except NotFoundError:
             return True
-        left = until - time.monotonic()
+        left = until - cancelled.now()
         if left <= 0:
             return False
         if cancelled.wait(min(TICK_S, left)):

@@ -74,7 +74,7 @@ def body(name):
     """The request of one case, as Docker gets it."""
     wanted_spec, model, gpus = CASES[name]
     machine = Machine(8.0, 64 << 30)
-    world = World("agent", None, None, None, EnginesSettings(), machine)
+    world = World("agent", None, None, None, EnginesSettings(), machine, None)
     kind = known_kinds()[wanted_spec.kind]
     return docker_body(make_request(world, Wanted("chat", 7, wanted_spec, "0" * 32, gpus), kind, model, 18_000))
 

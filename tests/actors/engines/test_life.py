@@ -11,6 +11,8 @@ from actors.engines.containers import DockerContainers
 from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
 from actors.engines.manager.actor import ManagerActor
+from actors.engines.ports import Ports
+from actors.engines.probe import look
 from actors.facts import EnginesChanged, LocalModel
 from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
@@ -55,6 +57,8 @@ class Bench:
         self.observer, self.link = Listener("/observer"), Listener("/link")
         self.image, self.models, self.label = image, models, label
         self.containers = DockerContainers(EnginesSettings(docker_host=host))
+        settings = EnginesSettings(docker_host=host, port_min=19_000, port_max=19_200)
+        self.ports = Ports(settings)
         held: list[System] = []
 
         def handle(path):
@@ -62,11 +66,13 @@ class Bench:
 
         def manager():
             return ManagerActor(
-                settings=EnginesSettings(docker_host=host, port_min=19_000, port_max=19_200),
+                settings=settings,
                 policy=PolicySettings(images=(image, "absent/image:v1")),
                 kinds=known_kinds(),
                 containers=self.containers,
+                look=look,
                 models=models,
+                ports=self.ports,
                 machine=Machine(2.0, 1 << 34),
                 agent_id=label,
                 replicas=handle("/root/replicas"),

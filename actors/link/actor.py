@@ -110,7 +110,7 @@ class LinkActor(Actor):
 
     def _up(self, up: SessionUp) -> None:
         self._session, self._sent, self._has = up.session, up.received_offset, up.received_offset
-        self._journal.tell(journal.Acknowledged(up.received_offset))
+        self._journal.tell(journal.Resume(up.received_offset))
         self._observe(
             LinkChanged("connected", up.master, up.agent_id, self._wall(), "", None, clock_skew_ms=up.skew_ms)
         )

@@ -3,6 +3,8 @@
 Everything waits through the runtime, so that a world on another runtime runs the same tests.
 """
 
+import threading
+
 from actors.supervision.actor import Actor
 from actors.supervision.spec import Backoff, ChildSpec, MailboxSpec, Strategy, SupervisorSpec
 from actors.supervision.system import System
@@ -90,6 +92,16 @@ class World:
     def __init__(self, runtime):
         self.runtime = runtime
         self.notes, self.got, self.systems, self.gates = [], [], [], []
+
+    def workers(self):
+        """Names of the threads or greenlets that live."""
+        simulated = getattr(self.runtime, "workers", None)
+        return sorted(worker.name for worker in (threading.enumerate() if simulated is None else simulated))
+
+    def here(self):
+        """Name of the thread or greenlet that asks."""
+        schedule = getattr(self.runtime, "schedule", None)
+        return threading.current_thread().name if schedule is None else schedule.running.name
 
     def note(self, text):
         self.notes.append(text)

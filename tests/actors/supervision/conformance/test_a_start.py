@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import threading
 
 import pytest
 
@@ -76,7 +75,7 @@ def test_c03_start_failure_unwinds(world):
 def test_c04_start_ignore_permanent(world):
     system = world.start(world.child("a"), world.child("b", decline))
     assert world.state(system, "/root/b") == "stopped"
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("/root/b#")]
+    assert not [name for name in world.workers() if name.startswith("/root/b#")]
     assert system.handle("/root").call(CountChildren()) == ChildCounts(2, 1, 0, 2)
 
 
@@ -98,7 +97,7 @@ def test_c07_constructor_raises(world):
     made_in = []
 
     def broken():
-        made_in.append(threading.current_thread().name)
+        made_in.append(world.here())
         raise Boom("no such object")
 
     system = world.start(world.group("pool", strategy=Strategy.DYNAMIC))

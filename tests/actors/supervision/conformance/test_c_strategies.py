@@ -1,7 +1,6 @@
 """Whom the failure of one child touches (cases 28 to 37)."""
 
 import sys
-import threading
 
 import pytest
 
@@ -70,7 +69,7 @@ def test_c31_group_other_child_fails_restart(world, strategy, first):
     system.handle("/root/a").tell(crash)
     world.until_incarnation(system, "/root/c", 2)
     assert lives(world, system, names) == [first, 3, 2]
-    running = [thread.name for thread in threading.enumerate() if thread.name.startswith("/root/")]
+    running = [name for name in world.workers() if name.startswith("/root/")]
     assert sorted(running) == [f"/root/a#{first}", "/root/b#3", "/root/c#2"]
 
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import pytest
@@ -174,7 +173,7 @@ def test_c73_supervisor_bug(world):
     assert world.notes.index("stop a") < len(world.notes) - 1 - world.notes[::-1].index("made a")
     world.until(
         lambda: (
-            sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("/root/g"))
+            [name for name in world.workers() if name.startswith("/root/g")]
             == ["/root/g#2", "/root/g/a#2", "/root/g/h#2", "/root/g/h/b#2"]
         ),
         "no orphan is left",

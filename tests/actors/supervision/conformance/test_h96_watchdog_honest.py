@@ -132,6 +132,7 @@ def test_c96_critical_overdue_or_down_means_no_ping(world):
     assert not system.healthy()
 
 
+@pytest.mark.threads
 def test_c96_ready_only_after_critical_children(world, systemd):
 
     receiver, name = systemd

@@ -27,17 +27,20 @@ from actors.downloads.manager.actor import DownloadManagerActor
 from actors.downloads.messages import LeasesChanged
 from actors.downloads.store import ModelStore
 from actors.engines.containers import DockerContainers
+from actors.engines.containers_api import Containers
 from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
 from actors.engines.manager.actor import ManagerActor
+from actors.engines.models_api import Models
 from actors.engines.policy import source_allowed
 from actors.engines.ports import Ports
 from actors.engines.probe import look
 from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
+from actors.journal.store import JournalStore
 from actors.link.actor import LinkActor
 from actors.link.identity import IdentityFiles
-from actors.link.loop import LinkLoop
+from actors.link.loop import Bridge, Conversation, LinkLoop
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.gpu import Gpus
@@ -56,6 +59,7 @@ from actors.supervision.spec import (
     SupervisorSpec,
 )
 from actors.supervision.system import System
+from config.link import LinkSettings
 from config.settings import Settings
 from protocol.messages.reports import Event, Inventory
 
@@ -94,10 +98,14 @@ class Wiring:
         self.identity = IdentityFiles(settings.paths.state_dir)
         self.label = self.identity.key().kid.hex()
         """Marks our containers: the machine's own key, which is there before any master is."""
-        self.containers = DockerContainers(settings.engines)
+        self.containers: Containers = DockerContainers(settings.engines)
         self.ports = Ports(settings.engines)
         downloads = settings.downloads
         self.store = ModelStore(downloads.models_dir, downloads.free_floor_bytes, self._leases_changed)
+        self.models: Models = self.store
+        self.look = look
+        self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
+        self.opened = JournalStore.open
         self.board = Board()
         self.machine = _machine(settings)
         self.board.put("agent", {"version": version("mosalamaagent"), "label": self.label})
@@ -140,6 +148,7 @@ class Wiring:
             routes={"engine": engines, "agent": engines, "model": downloads},
             link=self.handle(PATHS.link),
             wall=self.wall,
+            opened=self.opened,
         )
 
     def engines(self) -> ManagerActor:
@@ -149,8 +158,8 @@ class Wiring:
             policy=self.settings.policy,
             kinds=known_kinds(),
             containers=self.containers,
-            look=look,
-            models=self.store,
+            look=self.look,
+            models=self.models,
             ports=self.ports,
             machine=self.machine,
             agent_id=self.label,
@@ -194,7 +203,7 @@ class Wiring:
             journal_handle=self.handle(PATHS.journal),
             observers=(self.handle(PATHS.api),),
             inventory=self.inventory,
-            conversation=LinkLoop,
+            conversation=self.conversation,
             wall=self.wall,
         )
 

@@ -62,8 +62,10 @@ class JournalActor(Actor):
         routes: Mapping[str, Handle],
         link: Handle,
         wall: WallClock,
+        opened: Callable[[Path], JournalStore] = JournalStore.open,
     ) -> None:
         self._file, self._settings, self._routes, self._link, self._wall = file, settings, routes, link, wall
+        self._opened = opened
         self._pending: list[_Write] = []
         self._commit_due = False
         self._degraded = False
@@ -76,10 +78,10 @@ class JournalActor(Actor):
         """Open the file, and bring what was accepted before to its owners again."""
         note = ""
         try:
-            self._store = JournalStore.open(self._file)
+            self._store = self._opened(self._file)
         except JournalCorruptError as error:
             aside = quarantine(self._file, str(self._now_ms()))
-            self._store = JournalStore.open(self._file)
+            self._store = self._opened(self._file)
             note = f"{error}; kept as {aside.name}; saved: {self._store.salvage(aside)}"
         if note:
             self._emit(say.Emit("journal.damaged", "critical", "journal", note))

@@ -278,5 +278,7 @@ class SimRuntime:
         self.schedule.forget(self.workers)
         for worker in sorted(self.workers, key=lambda one: one.name):
             if worker.green:
+                self.schedule.running = worker
                 worker.green.throw(GreenletExit)
+        self.schedule.running, self.schedule.held = None, 0
         self.workers.clear()

@@ -1,0 +1,203 @@
+"""What goes wrong. One fault at a time is drawn by the seed and done to the world; each has a name for the report."""
+
+import asyncio
+from dataclasses import dataclass
+
+from actors.supervision.signals import Probe
+from actors.supervision.worker import ActorBehaviour
+
+
+class Injected(Exception):  # noqa: N818  # a fault, not an error of ours
+    """The fault that a handler meets."""
+
+
+BASES = (SystemExit, KeyboardInterrupt, asyncio.CancelledError, MemoryError, GeneratorExit)
+HANG_S = (5.0, 400.0)
+
+
+@dataclass
+class Trap:
+    """The next message of this actor fails: `how` is before, after, base or hang."""
+
+    path: str
+    how: str
+
+
+class Saboteur:
+    """Takes the place of every actor's message handler while a world runs."""
+
+    def __init__(self, world):
+        self._world = world
+        self._handler = ActorBehaviour.on_message
+        self.traps = {}
+
+    def __enter__(self):
+        handler, saboteur = self._handler, self
+
+        def on_message(behaviour, message, future):
+            actor = behaviour._actor
+            trap = saboteur.traps.pop(actor.context.path, None) if saboteur.traps else None
+            if trap is None:
+                return handler(behaviour, message, future)
+            return saboteur.spring(trap, actor, lambda: handler(behaviour, message, future))
+
+        ActorBehaviour.on_message = on_message
+        return self
+
+    def __exit__(self, *_):
+        ActorBehaviour.on_message = self._handler
+
+    def spring(self, trap, actor, handle):
+        rng = self._world.rng
+        if trap.how == "before":
+            raise Injected("before the effect")
+        if trap.how == "base":
+            raise rng.choice(BASES)("leaked")
+        if trap.how == "hang":
+            self._world.process.runtime.parker().park(rng.uniform(*HANG_S))
+        answer = handle()
+        if trap.how == "after":
+            raise Injected("after the effect")
+        return answer
+
+
+def _raise():
+    raise Injected("a fault in a supervisor")
+
+
+class Faults:
+    """Draws and does faults; `done` counts them by name."""
+
+    def __init__(self, world, saboteur):
+        self._world, self._saboteur = world, saboteur
+        self.done = {}
+        self._kinds = [
+            (name.removeprefix("do_"), getattr(self, name)) for name in dir(self) if name.startswith("do_")
+        ]
+
+    def strike(self):
+        """One fault of a kind that can be done now."""
+        rng = self._world.rng
+        for _ in range(10):
+            name, deed = rng.choice(self._kinds)
+            if deed(rng) is not False:
+                self.done[name] = self.done.get(name, 0) + 1
+                return name
+        return ""
+
+    def _paths(self):
+        process = self._world.process
+        if process is None or process.system is None or not process.ready:
+            return []
+        return [path for path, cell in sorted(process.system.services.cells.items()) if cell.current is not None]
+
+    def _actor(self, rng, how):
+        supervisors = self._world.process.system.services.supervisors if self._paths() else {}
+        paths = [path for path in self._paths() if path not in supervisors]
+        if not paths:
+            return False
+        path = rng.choice(paths)
+        self._saboteur.traps[path] = Trap(path, how)
+        return True
+
+    # -- the agent ---------------------------------------------------------------------------------------
+
+    def do_crash_before(self, rng):
+        return self._actor(rng, "before")
+
+    def do_crash_after(self, rng):
+        return self._actor(rng, "after")
+
+    def do_base_exception(self, rng):
+        return self._actor(rng, "base")
+
+    def do_hang(self, rng):
+        return self._actor(rng, "hang")
+
+    def do_supervisor_crash(self, rng):
+        supervisors = sorted(self._world.process.system.services.supervisors) if self._paths() else []
+        below_root = [path for path in supervisors if path != "/root"]
+        if not below_root:
+            return False
+        cell = self._world.process.system.services.cells[rng.choice(below_root)]
+        return cell.mailbox.signal(Probe(_raise))
+
+    def do_no_thread(self, rng):
+        if not self._paths():
+            return False
+        self._world.process.runtime.refuses_workers = rng.randint(1, 3)
+        return True
+
+    def do_kill(self, rng):
+        return self._world.kill("kill")
+
+    # -- the disk ----------------------------------------------------------------------------------------
+
+    def do_kill_before_commit(self, rng):
+        self._world.disk.next_commit = "before"
+
+    def do_kill_after_commit(self, rng):
+        self._world.disk.next_commit = "after"
+
+    def do_torn_write(self, rng):
+        self._world.disk.next_commit = "torn"
+
+    def do_disk_full(self, rng):
+        world = self._world
+        if world.disk.full:
+            return False
+        world.disk.full = True
+        world.schedule.after(rng.uniform(1.0, 120.0), world.disk_free)
+        return True
+
+    # -- the link ----------------------------------------------------------------------------------------
+
+    def do_partition(self, rng):
+        world = self._world
+        if world.master.partitioned:
+            return False
+        world.master.partitioned = True
+        world.nudge_link()
+        world.schedule.after(rng.choice((1.0, 10.0, 60.0, 600.0)) * rng.uniform(0.5, 1.5), world.heal_link)
+        return True
+
+    def do_duplicate(self, rng):
+        self._world.master.repeat = rng.randint(1, 4)
+
+    def do_late(self, rng):
+        self._world.master.late_s = rng.choice((1.0, 30.0, 700.0))
+
+    # -- Docker and its containers -----------------------------------------------------------------------
+
+    def do_docker_down(self, rng):
+        if self._world.docker.down:
+            return False
+        self._world.docker.fail(rng.choice(("refuses", "hangs")), rng.uniform(1.0, 120.0))
+        return True
+
+    def _container(self, rng):
+        running = self._world.docker.running()
+        return rng.choice(running) if running else None
+
+    def do_container_dies(self, rng):
+        found = self._container(rng)
+        return False if found is None else self._world.docker.die(found, rng.choice((1, 134, 137, 139)))
+
+    def do_container_removed(self, rng):
+        found = self._container(rng)
+        return False if found is None else self._world.docker.remove(found)
+
+    def do_engine_sick(self, rng):
+        found = self._container(rng)
+        if found is None:
+            return False
+        found.sick = True
+        return True
+
+    # -- time --------------------------------------------------------------------------------------------
+
+    def do_clock_step(self, rng):
+        self._world.clock_offset_s = rng.choice((-7200.0, -60.0, -1.0, 1.0, 60.0, 7200.0))
+
+    def do_suspend(self, rng):
+        self._world.schedule.now += rng.choice((5.0, 60.0, 600.0))

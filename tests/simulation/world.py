@@ -1,0 +1,233 @@
+"""A simulated server with an agent on it, run for hours under faults, and what must hold whatever happens.
+
+Everything follows from the seed: the same seed gives the same run, turn for turn, and `trace` proves it. The rules that
+are checked are the house's "what it must never do": no accepted command is lost, none is done twice, no healthy engine
+is stopped but by a command, and when the faults end everything that is wanted runs.
+"""
+
+import gc
+import logging
+import random
+import shutil
+import tempfile
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from tests.simulation.disk import SimDisk
+from tests.simulation.docker import SimDocker
+from tests.simulation.faults import Faults, Saboteur
+from tests.simulation.master import ENGINES, SimMaster
+from tests.simulation.process import Process, settings_of
+from tests.simulation.runtime import Schedule
+
+EPOCH = 1_800_000_000.0
+HOUR_S = 3_600.0
+CALM_S = 3_000.0
+"""Without faults at the end, longer than the longest wait of anything that gave up."""
+RESTART_S = (1.0, 5.0)
+KEPT_LINES = 4_000
+
+
+@dataclass
+class Report:
+    """What one run showed. `lost`, `doubled`, `stopped` and `wrong` are sentences, one for each violation."""
+
+    seed: int
+    hours: float = 0.0
+    faults: Counter = field(default_factory=Counter)
+    commands: int = 0
+    processes: int = 0
+    turns: int = 0
+    trace: int = 0
+    lost: list = field(default_factory=list)
+    doubled: list = field(default_factory=list)
+    stopped: list = field(default_factory=list)
+    wrong: list = field(default_factory=list)
+    story: list = field(default_factory=list)
+
+    @property
+    def violations(self):
+        return [*self.lost, *self.doubled, *self.stopped, *self.wrong]
+
+
+class World:
+    """One server. `rate_s`: mean seconds between faults; `command_s`: between commands."""
+
+    def __init__(self, seed, folder, *, rate_s=60.0, command_s=90.0):
+        self.schedule = Schedule(seed)
+        self.rng = random.Random(f"{seed}/world")
+        self.report = Report(seed)
+        self.settings = settings_of(Path(folder))
+        self.settings.paths.state_dir.mkdir(parents=True)
+        self.disk = SimDisk(Path(folder) / "disk", random.Random(f"{seed}/disk"))
+        self.disk.on_death = self._died_writing
+        self.docker = SimDocker(self.schedule, random.Random(f"{seed}/docker"))
+        self.docker.judge, self.docker.on_start = self._judge, self._started
+        self.clock_offset_s = 0.0
+        self.master = SimMaster(self.schedule, random.Random(f"{seed}/master"), lambda: EPOCH + self.schedule.now)
+        self.process = None
+        self.story = deque(maxlen=KEPT_LINES)
+        self._rate_s, self._command_s = rate_s, command_s
+        self._calm = False
+        self.schedule.after_turn = self._after_turn
+
+    # -- time and the process --------------------------------------------------------------------------------
+
+    def wall(self):
+        return EPOCH + self.schedule.now + self.clock_offset_s
+
+    def note(self, text):
+        self.story.append(f"{self.schedule.now:12.3f} {text}")
+
+    def saw(self, event):
+        if event.severity != "info":
+            self.note(f"{event.kind} {event.path}#{event.incarnation} {event.reason}")
+
+    def start(self):
+        self.report.processes += 1
+        self.process = Process(self, self.report.processes)
+
+    def kill(self, why):
+        """SIGKILL; from outside of the process."""
+        process, self.process = self.process, None
+        if process is None:
+            return False
+        self.note(f"process ends: {why}")
+        if not process.runtime.dead:
+            self.disk.survive()
+        self._bury(process)
+        return True
+
+    def _bury(self, process):
+        self.report.wrong += [f"escaped: {text}" for text in process.runtime.escaped]
+        process.bury()
+        self.master.conversation = None
+        self.schedule.after(self.rng.uniform(*RESTART_S), self.start)
+
+    def _died_writing(self, how):
+        """The disk has killed the process in the middle of a write; its files are what the next one finds."""
+        assert self.process is not None
+        self.process.runtime.dead = True
+        self.process.ended = how
+
+    def _after_turn(self):
+        process = self.process
+        if process is not None and process.ended:
+            self.kill(process.ended)
+
+    # -- faults --------------------------------------------------------------------------------------------------
+
+    def disk_free(self):
+        self.disk.full = False
+
+    def nudge_link(self):
+        if self.master.conversation is not None:
+            self.master.conversation.nudge()
+
+    def heal_link(self):
+        self.master.partitioned = False
+
+    def _strike(self, faults):
+        if self._calm:
+            return
+        name = faults.strike()
+        self.note(f"fault: {name}")
+        self.schedule.after(self.rng.expovariate(1 / self._rate_s), lambda: self._strike(faults))
+
+    def _operate(self):
+        if self._calm:
+            return
+        self.master.operate()
+        self.schedule.after(self.rng.expovariate(1 / self._command_s), self._operate)
+
+    # -- what must hold ------------------------------------------------------------------------------------------
+
+    def _judge(self, container, deed):
+        if container.healthy(self.schedule.now) and not self.master.may_end(container):
+            self._violation(self.report.stopped, f"{deed} of the healthy {container.engine}/{container.generation}")
+
+    def _started(self, container):
+        others = [one for one in self.docker.running(container.engine) if one is not container]
+        if any(one.generation == container.generation for one in others):
+            self._violation(self.report.doubled, f"two containers of {container.engine}/{container.generation} run")
+
+    def _violation(self, kind, text):
+        kind.append(f"seed {self.report.seed} at {self.schedule.now:.3f}: {text}")
+        self.note(f"VIOLATION {text}")
+        if not self.report.story:
+            self.report.story = list(self.story)
+
+    def run(self, hours):
+        """So many hours with faults, then a calm in which everything must heal."""
+        begun = self.schedule.now
+        with Saboteur(self) as saboteur, quiet():
+            faults = Faults(self, saboteur)
+            self.start()
+            self._operate()
+            self.schedule.after(60.0, lambda: self._strike(faults))
+            self.schedule.run_until(begun + hours * HOUR_S)
+            self._calm = True
+            saboteur.traps.clear()
+            self.disk.full, self.disk.next_commit, self.docker.down = False, "", ""
+            self.master.partitioned, self.master.late_s, self.master.repeat = False, 0.0, 0
+            for one in self.docker.running():
+                one.sick = False
+            if self.process is not None:
+                self.process.runtime.refuses_workers = 0
+            self.schedule.run_until(self.schedule.now + CALM_S)
+            self._account()
+            process, self.process = self.process, None
+            if process is not None:
+                process.bury()
+        report = self.report
+        report.hours = (self.schedule.now - begun) / HOUR_S
+        report.faults.update(faults.done)
+        report.commands, report.turns, report.trace = len(self.master.commands), self.schedule.turns, self.schedule.trace
+        return report
+
+    def _account(self):
+        """The end: every command has one end, and what runs is what is wanted."""
+        for command in self.master.commands:
+            what = f"{command.content.TYPE} {command.offset} of {getattr(command.content, 'name', '')}"
+            if not command.ended:
+                self._violation(self.report.lost, f"no end of {what}, accepted: {command.accepted}")
+            if len(command.results) > 1:
+                self._violation(self.report.doubled, f"{len(command.results)} ends of {what}")
+        for name in ENGINES:
+            self._account_engine(name)
+        for text in self.master.faults:
+            self._violation(self.report.wrong, text)
+
+    def _account_engine(self, name):
+        wanted, running = self.master.wants(name), self.docker.running(name)
+        stop = wanted is None or wanted.content.TYPE == "engine.stop"
+        seen = [(one.generation, one.healthy(self.schedule.now)) for one in running]
+        if stop and running:
+            self._violation(self.report.wrong, f"{name} runs though it was stopped: {seen}")
+        if not stop and (len(running) != 1 or not seen[0][1]):
+            self._violation(self.report.wrong, f"{name} is wanted ({wanted.content.generation}) and is: {seen}")
+
+
+class quiet:  # noqa: N801  # a context manager
+    """No log while a world runs, and no cyclic collector: a dead process's greenlets must not be woken by it."""
+
+    def __enter__(self):
+        self._before = structlog.get_config()
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+    def __exit__(self, *_):
+        structlog.configure(**self._before)
+
+
+def simulate(seed, hours, **options):
+    """One run in a folder of its own, in memory where the machine has such a place."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="simulation-", dir=memory if memory.is_dir() else None))
+    try:
+        return World(seed, folder / "world", **options).run(hours)
+    finally:
+        shutil.rmtree(folder)
+        gc.collect()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+LOG_SHOWN_LINES = 3
 SIGNALS = {129: "SIGHUP", 130: "SIGINT", 131: "SIGQUIT", 132: "SIGILL", 134: "SIGABRT", 135: "SIGBUS", 136: "SIGFPE"}
 SIGNALS |= {137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
@@ -94,3 +95,9 @@ def exit_words(exit_code: int) -> str:
     """`exit 137 (SIGKILL)`."""
     name = SIGNALS.get(exit_code)
     return f"exit {exit_code} ({name})" if name else f"exit {exit_code}"
+
+
+def last_words(words: str, cause: Cause, log: Sequence[str]) -> str:
+    """A death in one line: what, why, what to do, and what the engine said last."""
+    last = " | ".join(line.strip() for line in log[-LOG_SHOWN_LINES:])
+    return f"{words}: {cause.why}; {cause.do}" + (f"; last words: {last}" if last else "")

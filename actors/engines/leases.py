@@ -37,6 +37,10 @@ def choose(machine: Sequence[str], taken: Mapping[str, Sequence[str]], engine: s
     return tuple([*own, *(uuid for uuid in free if uuid not in own)][: wanted.count])
 
 
+GPUS_KEY = "engine.gpus."
+"""Of the journal: the lease of one engine."""
+
+
 def encode(uuids: Sequence[str]) -> bytes:
     """For the journal."""
     return json.dumps(list(uuids)).encode()

@@ -31,6 +31,7 @@ class StopEngine:
     """To an engine: end its container in the engine's own way, then say Gone."""
 
     command_id: str
+    generation: int
     drain_s: float
 
 
@@ -67,4 +68,6 @@ class Gone:
     """To the manager: the engine was stopped as asked; its actor is not needed any more."""
 
     name: str
+    generation: int
+    """Of the command that stopped it."""
     command_id: str

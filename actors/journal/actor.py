@@ -13,22 +13,21 @@ from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from config.journal import JournalSettings
-from protocol.codec import decode
 from protocol.command import SignedCommand, unseal_trusted
 from protocol.errors import ProtocolError
 from protocol.ids import RANDOM_BYTES, uuid7
 from protocol.messages.base import Message
-from protocol.messages.registry import ALL, parse
 from protocol.messages.reports import CommandAccepted, CommandResult, Event
 
 from . import messages as say
-from . import words
+from . import reading, words
 from .errors import JournalBusyError, JournalCorruptError
 from .store import JournalStore, quarantine
 
 PENDING_MAX = 10_000
 """Writes that wait while the disk refuses; beyond it the actor ends, and with it the acceptance of anything."""
 OUTBOX_FULL = "too many results wait for the master"
+HOLE = "an earlier command is not on disk"
 FORGET_EVERY_MS = 3_600_000
 """Between two looks for commands that are old enough to be forgotten: each reads the whole ledger."""
 
@@ -85,9 +84,14 @@ class JournalActor(Actor):
             note = f"{error}; kept as {aside.name}; saved: {self._store.salvage(aside)}"
         if note:
             self._emit(say.Emit("journal.damaged", "critical", "journal", note))
-        for command_id, word, envelope, state in self._store.open_commands():
-            self._again(command_id, word, envelope, state)
+        self._tell_again()
         return None
+
+    def _tell_again(self, family: str = "") -> None:
+        """Bring what has not ended to its owners, in the order it was accepted; they know what they did already."""
+        for command_id, word, envelope, state in self._store.open_commands():
+            if not family or word.partition(".")[0] == family:
+                self._again(command_id, word, envelope, state)
 
     def _again(self, command_id: str, word: str, envelope: bytes, state: str) -> None:
         self._log.info("command.again", command_id=command_id, command=word, state=state)
@@ -127,6 +131,11 @@ class JournalActor(Actor):
                 self._outgoing(content)
             case say.Progress():
                 self._progress(message)
+            case say.Passed():
+                self._passed(message)
+            case say.Again(family=family):
+                self._commit()
+                self._tell_again(family)
             case say.PutDesired(desired=wanted):
                 self._write(
                     lambda store: store.put_desired(wanted.name, wanted.generation, wanted.spec, wanted.command_id)
@@ -147,11 +156,11 @@ class JournalActor(Actor):
         self._commit()  # a reader sees everything that was said before
         match message:
             case say.LoadDesired():
-                return self._desired()
+                return reading.desired(self._store)
             case say.GetState(key=key):
                 return self._store.get_state(key)
             case say.ReadOutbox(after=after, limit=limit):
-                return self._outbox(after, limit)
+                return reading.outbox(self._store, after, limit)
             case say.ReadReceived():
                 return self._store.received()
             case say.ForgetReceived():
@@ -159,27 +168,10 @@ class JournalActor(Actor):
                     self._store.forget_received()
                 return None
             case say.RecentEvents(limit=limit):
-                events = (self._parsed(Event.TYPE, raw) for raw in self._store.events(limit))
-                return tuple(event for event in events if event is not None)
+                return reading.events(self._store, limit)
             case _:
                 self.context.unhandled(message)
                 return None
-
-    def _outbox(self, after: int, limit: int) -> tuple[say.OutboxRow, ...]:
-        """What the master does not have; a row that nobody can read any more never reaches it, and is passed over."""
-        found: list[say.OutboxRow] = []
-        while not found and (rows := self._store.outbox(after, limit)):
-            parsed = [(at, mid, self._parsed(word, raw)) for at, mid, word, raw in rows]
-            found = [say.OutboxRow(at, mid, message) for at, mid, message in parsed if message is not None]
-            after = rows[-1][0]
-        return tuple(found)
-
-    def _parsed(self, word: str, raw: bytes) -> Message | None:
-        try:
-            return parse(ALL, word, decode(raw))
-        except ProtocolError as error:
-            self._log.error("journal.row_unreadable", word=word, why=str(error))
-            return None
 
     # -- commands --------------------------------------------------------------------------------------------
 
@@ -187,13 +179,15 @@ class JournalActor(Actor):
         signed = ask.signed
 
         def apply(store: JournalStore) -> object:
+            if ask.offset is not None and store.received() < ask.previous:
+                return "hole"
             if ask.offset is not None:
                 store.put_received(ask.offset)
             known = store.command(signed.command_id)
             if known is not None and known[0] != signed.envelope:
                 return "E_DUP_CONFLICT"
             if known is not None:
-                result = None if known[2] is None else self._parsed(CommandResult.TYPE, known[2])
+                result = None if known[2] is None else reading.parsed(CommandResult.TYPE, known[2])
                 if result is not None:
                     self._append(store, result)
                 return "known"
@@ -210,6 +204,9 @@ class JournalActor(Actor):
     def _kept(self, ask: say.Accept, verdict: object) -> None:
         """The verdict is on disk."""
         signed, word = ask.signed, ask.signed.command.TYPE
+        if verdict == "hole":
+            self._not_kept(ask, HOLE)
+            return
         if verdict == "E_DUP_CONFLICT":
             self._refuse(ask, ask.offset, "E_DUP_CONFLICT", "another command had this id", later=False)
             return
@@ -228,6 +225,20 @@ class JournalActor(Actor):
     def _not_kept(self, ask: say.Accept, why: str) -> None:
         """The disk refuses: nothing is acknowledged, so that the command comes again if this word is lost."""
         self._refuse(ask, None, "E_BUSY", why, later=True)
+
+    def _passed(self, passed: say.Passed) -> None:
+        def apply(store: JournalStore) -> object:
+            if store.received() >= passed.previous:
+                store.put_received(passed.offset)
+                return True
+            return False
+
+        def after(kept: object) -> None:
+            refused = say.NotAccepted("", None, "E_BUSY", HOLE, later=True)
+            self._tell(passed.reply_to, say.Accepted("", passed.offset, duplicate=True) if kept else refused)
+
+        refuse = say.NotAccepted("", None, "E_BUSY", "the disk refuses", later=True)
+        self._queue(_Write(apply, after, lambda _why: self._tell(passed.reply_to, refuse)))
 
     def _refuse(self, ask: say.Accept, offset: int | None, code: str, detail: str, *, later: bool) -> None:
         self._tell(ask.reply_to, say.NotAccepted(ask.signed.command_id, offset, code, detail, later))
@@ -365,11 +376,6 @@ class JournalActor(Actor):
             self.context.after(self._settings.retry_s, _Commit())
 
     # -- small things ----------------------------------------------------------------------------------------
-
-    def _desired(self) -> say.DesiredState:
-        rows = self._store.desired()
-        engines = tuple(say.Desired(name, at, spec, command) for name, at, spec, command in rows if spec is not None)
-        return say.DesiredState(engines, {name: at for name, at, _, _ in rows})
 
     def _tell(self, handle: Handle, message: Any) -> None:
         """A listener that takes nothing now reads the file again later; nothing is lost by not telling it."""

@@ -25,6 +25,8 @@ class Accept:
     expired: bool
     """Whether its time was over when it came, by the master's clock."""
     reply_to: "Handle"
+    previous: int = 0
+    """The offset before it in the master's stream: what has it not on disk would leave a hole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,22 @@ class Execute:
     command_id: str
     command: "Command"
     envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """From the link: a message of the master's stream that needs nothing but to be counted; answered like Accept."""
+
+    offset: int
+    previous: int
+    reply_to: "Handle"
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """From an owner that was begun anew: tell me again every command of this family that has not ended."""
+
+    family: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from actors.journal import messages as journal
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
-from actors.supervision.messages import TaskDone, TaskFailed
+from actors.supervision.messages import TaskDone, TaskFailed, Terminated
 from actors.supervision.tasks import Task
 from config.link import LinkSettings
 from protocol.messages.base import Message
@@ -21,7 +21,7 @@ from protocol.messages.reports import Inventory
 
 from .identity import IdentityFiles
 from .loop import Bridge, Conversation
-from .messages import Got, LinkStatus, PeerHas, SessionDown, SessionUp
+from .messages import Got, LinkStatus, Passed, PeerHas, SessionDown, SessionUp
 from .outgoing import Item, Lane
 
 WINDOW_ROWS = 256
@@ -54,6 +54,8 @@ class LinkActor(Actor):
         self._inventory, self._wall, self._conversation = inventory, wall, conversation
         self._files = IdentityFiles(state_dir)
         self._session = 0
+        self._given = 0
+        """The offset of the master's stream that the journal was given last."""
         self._sent = 0
         self._has = 0
         self._pumping = False
@@ -70,6 +72,7 @@ class LinkActor(Actor):
         assert isinstance(received, int)
         bridge = Bridge(self._tell_self, self._wall, self._inventory, self._files, self.context.rng)
         self._loop = self._conversation(self._settings, bridge, received)
+        self.context.watch(self._journal, each=True)
         self._task = self.context.task("loop", self._loop.run, cancel=self._loop.stop)
         return None
 
@@ -88,8 +91,12 @@ class LinkActor(Actor):
                 self._down(message)
             case Got():
                 self._got(message)
+            case Passed():
+                self._passed(message)
             case PeerHas():
                 self._peer_has(message)
+            case Terminated():
+                self._loop.drop("the journal was begun anew")  # what it was given last may be lost
             case journal.Accepted(offset=offset):
                 self._acknowledge(offset)
             case journal.NotAccepted():
@@ -110,6 +117,7 @@ class LinkActor(Actor):
 
     def _up(self, up: SessionUp) -> None:
         self._session, self._sent, self._has = up.session, up.received_offset, up.received_offset
+        self._given = up.own_offset
         self._journal.tell(journal.Resume(up.received_offset))
         self._observe(
             LinkChanged("connected", up.master, up.agent_id, self._wall(), "", None, clock_skew_ms=up.skew_ms)
@@ -132,10 +140,19 @@ class LinkActor(Actor):
     # -- commands --------------------------------------------------------------------------------------------
 
     def _got(self, got: Got) -> None:
+        if got.session != self._session:
+            return  # it comes again with the next session
         signed = got.commanded.signed
         expired = signed.expired(got.at_ms)
         self._log.info("command.received", command_id=signed.command_id, command=signed.command.TYPE)
-        self._journal.tell(journal.Accept(signed, got.commanded.offset, expired, self.context.handle))
+        offset = got.commanded.offset
+        self._journal.tell(journal.Accept(signed, offset, expired, self.context.handle, self._given))
+        self._given = self._given if offset is None else offset
+
+    def _passed(self, passed: Passed) -> None:
+        if passed.session == self._session:
+            self._journal.tell(journal.Passed(passed.offset, self._given, self.context.handle))
+            self._given = passed.offset
 
     def _acknowledge(self, offset: int | None) -> None:
         if offset is not None:
@@ -143,7 +160,12 @@ class LinkActor(Actor):
 
     def _not_accepted(self, refused: journal.NotAccepted) -> None:
         self._acknowledge(refused.offset)
+        if refused.offset is None:
+            # What is not on disk must come again, and nothing after it may be acknowledged before.
+            self._loop.drop(f"a command was not kept: {refused.detail}"[:200])
         self._log.warning("command.not_accepted", command_id=refused.command_id, code=refused.code, why=refused.detail)
+        if not refused.command_id:
+            return
         message = Refused(
             code=refused.code,
             retry="later" if refused.later else "no",
@@ -166,7 +188,7 @@ class LinkActor(Actor):
             return
         assert isinstance(rows, tuple)
         for row in rows:
-            self._loop.put(Item(Lane.STATE, row.message, row.message_id, row.offset))
+            self._loop.put(Item(Lane.STATE, row.message, row.message_id, row.offset, session=self._session))
             self._sent = row.offset
         if len(rows) == BATCH_ROWS:
             self._tell_self(_Pump())

@@ -30,7 +30,7 @@ from protocol.tokens import assertion
 from .enroll import enroll
 from .errors import DroppedError, EnrollError, LinkError, NotReachedError
 from .identity import Identity, IdentityFiles
-from .messages import Got, PeerHas, SessionDown, SessionUp
+from .messages import Got, Passed, PeerHas, SessionDown, SessionUp
 from .outgoing import Item, Lane, Outgoing
 from .reconnect import Reconnect
 from .transport import Connection, audience, open_connection
@@ -64,6 +64,10 @@ class Conversation(Protocol):
         """The master's stream is on our disk up to here."""
         ...
 
+    def drop(self, why: str) -> None:
+        """End this session and begin another."""
+        ...
+
     def stop(self) -> None:
         """End `run` soon."""
         ...
@@ -79,6 +83,7 @@ class LinkLoop:
         self._inbox: deque[Item] = deque()
         self._ack = received_offset
         self._stopping = False
+        self._dropping = ""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake: asyncio.Event | None = None
         self._woken = False
@@ -97,6 +102,11 @@ class LinkLoop:
     def acknowledge(self, offset: int) -> None:
         """The master's stream is on our disk up to here; said with the next frame."""
         self._ack = max(self._ack, offset)
+
+    def drop(self, why: str) -> None:
+        """End this session: the next one begins where the journal is."""
+        self._dropping = why
+        self._nudge()
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -167,9 +177,10 @@ class LinkLoop:
         begun = time.monotonic()
         stood = False
         try:
-            session, established = await self._handshake(connection, identity)
+            offered = self._ack
+            session, established = await self._handshake(connection, identity, offered)
             stood = True
-            await self._converse(connection, session, established, master, identity)
+            await self._converse(connection, session, established, master, identity, offered)
         finally:
             connection.abort()
             if stood:
@@ -189,8 +200,10 @@ class LinkLoop:
         self._log.info("enrolled", agent=enrolled.agent_id, master=master)
         return identity
 
-    async def _handshake(self, connection: Connection, identity: Identity) -> tuple[AgentSession, Established]:
-        facts = AgentFacts(_boot_id(), self._instance, connection.certificate_sha256, self._ack)
+    async def _handshake(
+        self, connection: Connection, identity: Identity, offered: int
+    ) -> tuple[AgentSession, Established]:
+        facts = AgentFacts(_boot_id(), self._instance, connection.certificate_sha256, offered)
         session = AgentSession(identity.agent_id, identity.key, identity.keyset, identity.roots, facts)
         try:
             async with asyncio.timeout(self._settings.handshake_timeout_s):
@@ -208,13 +221,27 @@ class LinkLoop:
         return session, established
 
     async def _converse(
-        self, connection: Connection, session: AgentSession, established: Established, master: str, identity: Identity
+        self,
+        connection: Connection,
+        session: AgentSession,
+        established: Established,
+        master: str,
+        identity: Identity,
+        offered: int,
     ) -> None:
         self._session_number += 1
+        self._dropping = ""
         self._last_heard = time.monotonic()
         self._log.info("link.up", master=master, skew_ms=established.skew_ms)
         self._bridge.tell(
-            SessionUp(self._session_number, master, identity.agent_id, established.received_offset, established.skew_ms)
+            SessionUp(
+                self._session_number,
+                master,
+                identity.agent_id,
+                established.received_offset,
+                established.skew_ms,
+                offered,
+            )
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -251,7 +278,7 @@ class LinkLoop:
                 self._log.warning("refused", code=str(event.error.code), field=event.error.field)
                 self._outgoing.put(Item(Lane.CONTROL, refusal(event), reply_to=event.message_id))
                 if event.offset is not None:
-                    self.acknowledge(event.offset)
+                    self._bridge.tell(Passed(number, event.offset))
                 self._awake()
             case Received(message=GoAway() as bye):
                 self._reconnect.asked(bye.after_ms / 1000, bye.spread_ms / 1000)
@@ -263,7 +290,11 @@ class LinkLoop:
         assert self._wake is not None
         while True:
             while self._inbox:
-                self._outgoing.put(self._inbox.popleft())
+                coming = self._inbox.popleft()
+                if coming.offset is None or coming.session == self._session_number:
+                    self._outgoing.put(coming)
+            if self._dropping:
+                raise DroppedError(self._dropping)
             item = self._outgoing.take()
             if item is not None:
                 await connection.send(self._sealed(session, item))
@@ -272,7 +303,7 @@ class LinkLoop:
                 await connection.close(1001, "the agent stops")
                 raise DroppedError("the agent stops")
             self._wake.clear()
-            if not self._inbox and not self._stopping:
+            if not self._inbox and not self._stopping and not self._dropping:
                 await self._wake.wait()
 
     def _sealed(self, session: AgentSession, item: Item) -> bytes:

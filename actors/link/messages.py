@@ -14,6 +14,8 @@ class SessionUp:
     agent_id: str
     received_offset: int
     skew_ms: int
+    own_offset: int
+    """We said in the handshake that we have the master's stream up to here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,14 @@ class Got:
     session: int
     commanded: Commanded
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A message of the master's stream that was refused for its content and needs no answer on disk."""
+
+    session: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

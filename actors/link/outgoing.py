@@ -26,7 +26,10 @@ class Lane(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One message to send. `offset` is its place in our durable stream, `key` names what a newer one replaces."""
+    """One message to send. `offset` is its place in our durable stream, `key` names what a newer one replaces.
+
+    A durable one is for the session in which it was read: sent in a later one it would pass those before it.
+    """
 
     lane: Lane
     message: Message
@@ -34,6 +37,7 @@ class Item:
     offset: int | None = None
     reply_to: bytes | None = None
     key: str | None = None
+    session: int = 0
 
 
 class Outgoing:

@@ -240,7 +240,7 @@ class _Link:
                 await self._master.notify()
             case Refused() as refused:
                 self._log.warning("agent.refused", code=refused.code, field=refused.field)
-                if refused.field:
+                if refused.field and refused.retry == "no":  # else it was not kept, and comes again
                     await book(rows.mark_command, refused.field, "refused", now_ms())
                     await self._master.notify()
             case Rotate():

@@ -13,7 +13,7 @@ HANG_S = 30.0
 """The deadline of one call, as the real client has it."""
 CALL_S = (0.001, 0.02)
 LOAD_S = (2.0, 40.0)
-STREAM_S = 10.0
+STREAM_S = 1.0
 KILLED, STOPPED = 137, 143
 
 

@@ -71,9 +71,7 @@ class Faults:
     def __init__(self, world, saboteur):
         self._world, self._saboteur = world, saboteur
         self.done = {}
-        self._kinds = [
-            (name.removeprefix("do_"), getattr(self, name)) for name in dir(self) if name.startswith("do_")
-        ]
+        self._kinds = [(name.removeprefix("do_"), getattr(self, name)) for name in dir(self) if name.startswith("do_")]
 
     def strike(self):
         """One fault of a kind that can be done now."""

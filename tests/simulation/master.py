@@ -18,8 +18,6 @@ from tests.fakes.trust import AGENT, key
 ENGINES = tuple(f"e{number}" for number in range(1, 6))
 TTL_MS = 600_000
 LATENCY_S = (0.002, 0.08)
-AGAIN_S = 5.0
-"""A command that was refused for now is sent again after this."""
 TAKES_NOTHING = frozenset({"E_STALE", "E_NOT_FOUND", "E_BUSY", "E_SPEC", "expired"})
 """Failures of a command that change nothing on the machine."""
 
@@ -43,6 +41,11 @@ class Command:
         self.accepted = False
         self.refused = ""
         self.results = []
+
+    def __str__(self):
+        content = self.content
+        about = f"{getattr(content, 'name', '')}/{getattr(content, 'generation', '')}"
+        return f"{self.offset} {content.TYPE} {about}"
 
     @property
     def content(self):
@@ -72,6 +75,7 @@ class SimMaster:
         self.generation = Counter()
         self.events = Counter()
         self.faults = []
+        self.note = lambda text: None
         self.partitioned = False
         self.conversation = None
         self.late_s = 0.0
@@ -88,6 +92,7 @@ class SimMaster:
         command = Command(number, signed)
         self.commands.append(command)
         self.by_id[signed.command_id] = command
+        self.note(f"command {command}")
         if self.conversation is not None:
             self.conversation.nudge()
         return command
@@ -139,9 +144,15 @@ class SimMaster:
         match message:
             case CommandAccepted(command_id=command_id):
                 self.by_id[command_id].accepted = True
+                self.note(f"accepted {self.by_id[command_id].offset}")
             case CommandResult(command_id=command_id):
-                self.by_id[command_id].results.append(message)
-            case Event(kind=kind):
+                results = self.by_id[command_id].results
+                if message not in results:  # the same one comes again when the command was sent again
+                    results.append(message)
+                code = message.error.code if message.error else ""
+                self.note(f"{message.state} {code} {self.by_id[command_id]}")
+            case Event(kind=kind, subject=subject, text=text):
+                self.note(f"event {kind} {subject} {text[:80]}")
                 self.events[kind] += 1
 
     def refuse(self, message):
@@ -150,9 +161,6 @@ class SimMaster:
             self.faults.append(f"a refusal of nothing: {message}")
         elif message.retry == "no":
             command.refused = message.code
-        elif self.conversation is not None:
-            conversation = self.conversation
-            self.schedule.after(AGAIN_S, lambda: conversation.again(command))
 
 
 class SimConversation:
@@ -165,7 +173,7 @@ class SimConversation:
         self._waiting = runtime.parker()
         self._stopping = False
         self._session = 0
-        self._again = deque()
+        self._dropped = ""
 
     def put(self, item):
         self._out.append(item)
@@ -181,8 +189,8 @@ class SimConversation:
     def nudge(self):
         self._waiting.unpark()
 
-    def again(self, command):
-        self._again.append(command)
+    def drop(self, why):
+        self._dropped = why
         self._waiting.unpark()
 
     def run(self):
@@ -194,7 +202,6 @@ class SimConversation:
             delay_s = master.rng.uniform(0.5, 20.0)
             self._bridge.tell(SessionDown("waiting", "cut", delay_s, AGENT))
             self._out.clear()
-            self._again.clear()
             self._sleep(delay_s)
 
     def _sleep(self, delay_s):
@@ -206,13 +213,14 @@ class SimConversation:
     def _converse(self):
         master = self._master
         self._session += 1
-        self._bridge.tell(SessionUp(self._session, "https://master.test", AGENT, master.has, 0))
+        self._dropped = ""
         sent = self._ack
-        while not self._stopping and not master.partitioned:
+        self._bridge.tell(SessionUp(self._session, "https://master.test", AGENT, master.has, 0, sent))
+        while not self._stopping and not self._dropped and not master.partitioned:
             self._pause(master.rng.uniform(*LATENCY_S))
             sent = self._down(sent)
             self._up()
-            if not self._out and not self._again and sent >= len(master.commands):
+            if not self._out and sent >= len(master.commands) and not self._dropped:
                 self._waiting.park(None)
             self._runtime.check()
 
@@ -223,12 +231,9 @@ class SimConversation:
     def _down(self, sent):
         """What the master has for the agent, in order; sometimes one comes twice, sometimes late."""
         master = self._master
-        while self._again:
-            self._give(self._again.popleft())
         if sent < len(master.commands):
-            if master.late_s:
-                self._pause(master.late_s)
-                master.late_s = 0.0
+            late_s, master.late_s = master.late_s, 0.0
+            self._sleep(late_s)
             command = master.commands[sent]
             self._give(command)
             if master.repeat:
@@ -248,7 +253,7 @@ class SimConversation:
             item = self._out.popleft()
             if isinstance(item.message, Refused):
                 master.refuse(item.message)
-            elif item.offset is not None:
+            elif item.offset is not None and item.session == self._session:
                 master.take(item)
         if master.has > had:
             self._pause(master.rng.uniform(*LATENCY_S))

@@ -1,11 +1,11 @@
 """One process of the agent on the simulated machine: the daemon's own tree, with simulated vendors."""
 
+from actors.engines.kinds.base import Machine
+from actors.engines.ports import Ports
 from actors.supervision.actor import Actor
 from actors.supervision.errors import StartFailed
 from actors.supervision.system import System
 from actors.tree import Wiring, tree
-from actors.engines.kinds.base import Machine
-from actors.engines.ports import Ports
 from config.settings import Settings
 from tests.simulation.docker import SimClient, SimModels
 from tests.simulation.master import SimConversation

@@ -68,6 +68,7 @@ class World:
         self.docker.judge, self.docker.on_start = self._judge, self._started
         self.clock_offset_s = 0.0
         self.master = SimMaster(self.schedule, random.Random(f"{seed}/master"), lambda: EPOCH + self.schedule.now)
+        self.master.note = self.note
         self.process = None
         self.story = deque(maxlen=KEPT_LINES)
         self._rate_s, self._command_s = rate_s, command_s
@@ -150,6 +151,7 @@ class World:
             self._violation(self.report.stopped, f"{deed} of the healthy {container.engine}/{container.generation}")
 
     def _started(self, container):
+        self.note(f"container {container.engine}/{container.generation} starts")
         others = [one for one in self.docker.running(container.engine) if one is not container]
         if any(one.generation == container.generation for one in others):
             self._violation(self.report.doubled, f"two containers of {container.engine}/{container.generation} run")
@@ -185,13 +187,17 @@ class World:
         report = self.report
         report.hours = (self.schedule.now - begun) / HOUR_S
         report.faults.update(faults.done)
-        report.commands, report.turns, report.trace = len(self.master.commands), self.schedule.turns, self.schedule.trace
+        report.commands, report.turns, report.trace = (
+            len(self.master.commands),
+            self.schedule.turns,
+            self.schedule.trace,
+        )
         return report
 
     def _account(self):
         """The end: every command has one end, and what runs is what is wanted."""
         for command in self.master.commands:
-            what = f"{command.content.TYPE} {command.offset} of {getattr(command.content, 'name', '')}"
+            what = str(command)
             if not command.ended:
                 self._violation(self.report.lost, f"no end of {what}, accepted: {command.accepted}")
             if len(command.results) > 1:

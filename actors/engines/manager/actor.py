@@ -1,7 +1,7 @@
 """The manager of the engines: admits, remembers what is wanted, and passes Docker's news to each engine."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -11,7 +11,7 @@ from actors.engines.containers_api import ContainerEvent, Containers
 from actors.engines.errors import EngineError, RefusedError
 from actors.engines.kinds.base import Kind, Machine
 from actors.engines.kinds.table import check_features
-from actors.engines.leases import choose
+from actors.engines.leases import GPUS_KEY, choose
 from actors.engines.leases import decode as decode_gpus
 from actors.engines.leases import encode as encode_gpus
 from actors.engines.models_api import Models
@@ -25,7 +25,7 @@ from actors.journal import messages as journal
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
-from actors.supervision.messages import ChildReply, StartChild, StopChild, TaskDone, TaskFailed
+from actors.supervision.messages import ChildReply, StartChild, StopChild, TaskDone, TaskFailed, Terminated
 from actors.supervision.spec import Backoff, ChildSpec, Limit
 from config.engines import EnginesSettings
 from config.policy import PolicySettings
@@ -38,11 +38,19 @@ from protocol.messages.reports import Failure
 JOURNAL_S = 10.0
 WATCH_RETRY_S = 2.0
 DRAIN_KEY = "engines.draining"
-GPUS_KEY = "engine.gpus."
+REPLICA_RETRY_S = 60.0
+"""Until an engine's actor that was given up is begun anew."""
 
 
 class _Watch:
     """To itself: watch Docker's events again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _StartAgain:
+    """To itself: begin this engine's actor anew if it is still wanted."""
+
+    name: str
 
 
 class _DockerUp:
@@ -79,6 +87,10 @@ class ManagerActor(Actor):
         self._generations: dict[str, int] = {}
         self._wanted: dict[str, say.Wanted] = {}
         self._starting: dict[str, str] = {}
+        self._stopping: dict[str, int] = {}
+        """Engines that were told to stop, with the generation of that command."""
+        self._leaving: set[str] = set()
+        """Engines whose actors are being taken away: a new one begins after that."""
         self._gpus: dict[str, tuple[str, ...]] = {}
         self._draining = False
         self._docker_down = False
@@ -94,6 +106,8 @@ class ManagerActor(Actor):
             spec = EngineSpec.model_validate(decode(desired.spec))
             self._gpus[desired.name] = self._load_gpus(desired.name)
             self._start_replica(say.Wanted(desired.name, desired.generation, spec, "", self._gpus[desired.name]))
+        if self.context.incarnation > 1:
+            self._journal.tell(journal.Again("engine"))  # those that the one before had begun
         self._watch()
         self._observe()
         return None
@@ -105,8 +119,13 @@ class ManagerActor(Actor):
                 self._execute(command_id, command)
             case say.Changed(facts=facts):
                 self._changed(facts)
-            case say.Gone(name=name, command_id=command_id):
-                self._gone(name, command_id)
+            case say.Gone():
+                self._gone(message)
+            case Terminated(path=path, final=True):
+                self._actor_ended(path.rpartition("/")[2])
+            case _StartAgain(name=name):
+                if name in self._wanted and name not in self._leaving:
+                    self._start_replica(self._wanted[name])
             case ContainerEvent():
                 self._news(message)
             case ChildReply():
@@ -199,19 +218,27 @@ class ManagerActor(Actor):
             )
 
     def _stop(self, command_id: str, command: EngineStop) -> None:
-        self._check_generation(command.name, command.generation)
-        self._journal.tell(journal.DropDesired(command.name, command.generation))
+        if command.name not in self._wanted and command.generation == self._generations.get(command.name):
+            self._journal.tell(journal.Outcome(command_id, "done", None, {"was": "not running"}))  # said again
+            return
+        if command.generation != self._stopping.get(command.name):
+            self._check_generation(command.name, command.generation)
         self._generations[command.name] = command.generation
-        if self._wanted.pop(command.name, None) is None:
+        if command.name not in self._wanted:
+            self._journal.tell(journal.DropDesired(command.name, command.generation))
             self._journal.tell(journal.Outcome(command_id, "done", None, {"was": "not running"}))
             return
-        self._replica(command.name).tell(say.StopEngine(command_id, command.drain_s))
+        # It stays in the desired state until it has ended: a daemon that dies meanwhile finds it and stops it.
+        self._stopping[command.name] = command.generation
+        self._replica(command.name).tell(say.StopEngine(command_id, command.generation, command.drain_s))
 
     def _restart(self, command_id: str, command: EngineRestart) -> None:
         if command.name not in self._wanted:
             raise RefusedError(
                 "E_NOT_FOUND", f"there is no engine {command.name}", "", "see: mosalama-master engine list"
             )
+        if command.generation < self._generations.get(command.name, -1):
+            self._check_generation(command.name, command.generation)
         self._replica(command.name).tell(say.RestartEngine(command_id, command.drain_s))
 
     def _drain(self, command_id: str, *, enabled: bool) -> None:
@@ -230,6 +257,8 @@ class ManagerActor(Actor):
             self._log.error("engine.kind_unknown", engine=wanted.name, kind=wanted.spec.kind)
             return
         self._wanted[wanted.name] = wanted
+        if wanted.name in self._leaving:
+            return  # its supervisor's answer begins it
         machine = Machine(self._machine.cpus, self._machine.memory_bytes)
         world = World(self._agent_id, self._containers, self._models, self._ports, self._settings, machine, self._look)
         manager, journal_handle, wall = self.context.handle, self._journal, self._wall
@@ -255,11 +284,18 @@ class ManagerActor(Actor):
         return decode_gpus(raw if isinstance(raw, bytes) else None)
 
     def _replied(self, reply: ChildReply) -> None:
-        command_id = self._starting.pop(reply.id, "") if reply.request == "start" else ""
+        if reply.request == "stop":
+            self._leaving.discard(reply.id)
+            if reply.id in self._wanted:
+                self._start_replica(self._wanted[reply.id])
+            return
+        command_id = self._starting.pop(reply.id, "")
         if reply.ok:
+            self.context.watch(self._replica(reply.id))
             return
         if reply.error == "already_started":
             wanted = self._wanted.get(reply.id)
+            self.context.watch(self._replica(reply.id))
             if wanted is not None:
                 self._replica(reply.id).tell(say.Become(wanted))
             return
@@ -271,12 +307,26 @@ class ManagerActor(Actor):
         self._facts[facts.name] = facts
         self._observe()
 
-    def _gone(self, name: str, command_id: str) -> None:
-        self._facts.pop(name, None)
-        self._gpus.pop(name, None)
-        self._journal.tell(journal.Outcome(command_id, "done"))
-        self._replicas.tell(StopChild(name, self.context.handle))
+    def _gone(self, gone: say.Gone) -> None:
+        self._journal.tell(journal.Outcome(gone.command_id, "done"))
+        if self._stopping.get(gone.name) == gone.generation:
+            del self._stopping[gone.name]
+        wanted = self._wanted.get(gone.name)
+        if wanted is not None and wanted.generation > gone.generation:
+            return  # started again meanwhile: its actor knows
+        for known in (self._facts, self._gpus, self._wanted):
+            known.pop(gone.name, None)
+        self._journal.tell(journal.DropDesired(gone.name, gone.generation))
+        self._leaving.add(gone.name)
+        self._replicas.tell(StopChild(gone.name, self.context.handle))
         self._observe()
+
+    def _actor_ended(self, name: str) -> None:
+        """Its supervisor gave its actor up, or it was stopped as asked."""
+        if name in self._wanted and name not in self._leaving:
+            text = f"its actor failed too often; it is begun anew in {REPLICA_RETRY_S:.0f} s"
+            self._journal.tell(journal.Emit("engine.actor_gave_up", "critical", f"engine/{name}", text))
+            self.context.after(REPLICA_RETRY_S, _StartAgain(name))
 
     def _observe(self) -> None:
         changed = EnginesChanged(tuple(self._facts[name] for name in sorted(self._facts)))

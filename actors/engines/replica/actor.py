@@ -4,45 +4,39 @@ A crash or stop of this actor leaves the container alone; the next incarnation f
 Docker is only ever called in the actor's own task threads, one at a time, so that it always answers.
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
-
-import structlog
+from dataclasses import replace
 
 from actors.clock import WallClock
 from actors.engines import messages as say
 from actors.engines.containers_api import Observed
-from actors.engines.failures import CAUSES, Cause, classify, exit_words
+from actors.engines.failures import CAUSES, Cause, classify, exit_words, last_words
 from actors.engines.kinds.base import Kind
 from actors.engines.probe import Health
 from actors.engines.restarts import HEALTHY_S, History, decide
 from actors.facts import EngineFacts
-from actors.journal import messages as journal
 from actors.supervision.actor import Actor
-from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
 from actors.supervision.tasks import Task
 from protocol.messages.reports import Failure
 
 from . import steps
+from .found import Adopt, Clear, Examine, Launch
+from .found import decide as decide_found
+from .health import LOADING_PROBE_S, Patience, Verdict
+from .memory import Memory
+from .voice import Ending, Voice
 
 DOCKER_RETRY_S = 2.0
-LOADING_PROBE_S = (0.1, 2.0)
-"""First and longest wait between two looks at an engine that loads."""
 ATTEMPTS_KEPT = 10
-LOG_SHOWN_LINES = 3
-JOURNAL_S = 10.0
 HOPELESS = frozenset({"RefusedError", "ImageError"})
 """Failures of a launch that come back for ever unless somebody changes something."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Again:
     """To itself: look at what is there and go on."""
 
 
-@dataclass(frozen=True, slots=True)
 class _Probe:
     """To itself: look at the engine's health."""
 
@@ -60,26 +54,31 @@ class EngineActor(Actor):
         journal_handle: Handle,
         wall: WallClock,
     ) -> None:
-        self._wanted, self._kind, self._world = wanted, kind, world
-        self._manager, self._journal, self._wall = manager, journal_handle, wall
+        self._wanted, self._kind, self._world, self._wall = wanted, kind, world, wall
+        self._voice = Voice(wanted.name, manager, journal_handle, wanted.command_id)
+        self._memory = Memory(journal_handle, wanted.name)
         self._facts = EngineFacts(wanted.name, wanted.spec.kind, "starting", wanted.spec.image, wanted.spec.model.uri)
         self._container: Observed | None = None
+        self._condemned: str | None = None
+        """A container that may still run, but does not serve: it is removed, never adopted again."""
         self._task: Task | None = None
-        self._waiting: list[str] = [wanted.command_id] if wanted.command_id else []
         self._ending: say.StopEngine | say.RestartEngine | None = None
         self._good: say.Wanted | None = None
-        self._fails = 0
-        self._loading_since = 0.0
-        self._probe_s = LOADING_PROBE_S[0]
-        self._log = structlog.get_logger().bind(actor="engine", engine=wanted.name)
+        self._bad: int | None = None
+        """The generation that did not run and for which the last good one stands in."""
+        self._patience = Patience(0.0)
 
     # -- messages --------------------------------------------------------------------------------------------
 
     def on_start(self) -> object:
-        """Remember what happened before, then look at what is there."""
-        raw = self._journal.call(journal.GetState(self._budget_key), timeout_s=JOURNAL_S)
-        self._history = History.decode(raw if isinstance(raw, bytes) else None)
+        """Remember what is wanted and what happened before, then look at what is there."""
+        known = self._memory.recall(self._wanted)
+        if known.wanted.generation != self._wanted.generation:
+            self._voice.waiting.clear()
+        self._wanted, self._history, self._good, self._bad = known.wanted, known.history, known.good, known.bad
         self._show("starting", "looking for its container")
+        if self.context.incarnation > 1:
+            self._voice.commands_again()  # those that the one before had begun
         self._observe()
         return None
 
@@ -127,18 +126,16 @@ class EngineActor(Actor):
         if self._ending is not None:
             self._step("end", self._run_end, found, self._ending.drain_s)
             return
-        ours = [seen for seen in found if seen.generation == self._wanted.generation]
-        running = [seen for seen in ours if seen.running]
-        if running:
-            self._adopt(running[0])
-        elif found:
-            dead = [seen for seen in ours if not seen.running]
-            if dead and self._container is not None and dead[0].container_id == self._container.container_id:
-                self._container_changed(dead[0].container_id)
-            else:
-                self._step("clear", self._run_end, found, 0.0)  # what is old or dead makes room
-        else:
-            self._launch()
+        known = self._container.container_id if self._container else None
+        match decide_found(found, self._wanted.generation, known, self._condemned):
+            case Adopt(seen=seen):
+                self._adopt(seen)
+            case Clear(containers=containers):
+                self._step("clear", self._run_end, containers, 0.0)
+            case Examine(container_id=container_id):
+                self._container_changed(container_id)
+            case Launch():
+                self._launch()
 
     def _run_end(self, found: tuple[Observed, ...], drain_s: float) -> None:
         steps.end(self._world, self._kind, found, drain_s, self._cancel)
@@ -155,7 +152,7 @@ class EngineActor(Actor):
         if known and self._facts.state in {"loading", "ready"}:
             return
         if not known:
-            self._emit("engine.adopted", "info", f"container {seen.container_id[:12]} was running and is adopted")
+            self._voice.emit("engine.adopted", "info", f"container {seen.container_id[:12]} was running and is adopted")
         self._started(seen, "adopted; waiting for its health")
 
     # -- starting --------------------------------------------------------------------------------------------
@@ -165,31 +162,19 @@ class EngineActor(Actor):
             self._show("starting", "image, container, start")
 
     def _run_launch(self) -> Observed:
-        return steps.launch(self._world, self._wanted, self._kind, self._pull_progress, self._cancel)
-
-    def _pull_progress(self, stage: str, done: int, total: int) -> None:
-        for command_id in tuple(self._waiting):
-            self._tell(self._journal, journal.Progress(command_id, stage, done, total, "bytes"))
+        return steps.launch(self._world, self._wanted, self._kind, self._voice.progress, self._cancel)
 
     def _did_launch(self, seen: Observed) -> None:
+        if self._ending is not None or seen.generation != self._wanted.generation:
+            self._observe()  # something else is wanted since
+            return
         self._container = seen
-        self._log.info("engine.container", container=seen.container_id[:12], port=seen.port)
+        self._voice.log.info("engine.container", container=seen.container_id[:12], port=seen.port)
         self._started(seen, "loading the model")
 
     def _started(self, seen: Observed, why: str) -> None:
-        endpoint = f"http://{self._world.settings.publish_address}:{seen.port}"
-        metrics = self._kind.traits.metrics_path
-        self._fails, self._loading_since, self._probe_s = 0, self.context.now(), LOADING_PROBE_S[0]
-        self._facts = replace(
-            self._facts,
-            container_id=seen.container_id,
-            pid=seen.pid or None,
-            endpoint=endpoint,
-            metrics_url=f"{endpoint}{metrics}" if metrics else None,
-            generation=self._wanted.generation,
-            gpus=self._wanted.gpus,
-            image=self._wanted.spec.image,
-        )
+        self._patience = Patience(self.context.now())
+        self._facts = steps.facts_of(self._facts, self._world, self._wanted, self._kind, seen)
         self._show("loading", why)
         self._probe()
 
@@ -204,42 +189,39 @@ class EngineActor(Actor):
             self.context.after(LOADING_PROBE_S[0], _Probe())
 
     def _did_probe(self, health: Health) -> None:
-        if self._ending is not None:
-            self._observe()
-        elif self._facts.state == "loading":
-            self._probed_loading(health)
-        elif self._facts.state == "ready":
-            self._probed_ready(health)
-
-    def _probed_loading(self, health: Health) -> None:
-        probes = self._wanted.spec.probes
-        if health is Health.READY:
-            self._ready()
-            self.context.after(probes.interval_s, _Probe())
-        elif self.context.now() - self._loading_since > probes.start_timeout_s:
-            self._died(CAUSES["start_timeout"], f"not ready within {probes.start_timeout_s:g} s", ())
-        else:
-            self.context.after(self._probe_s, _Probe())
-            self._probe_s = min(LOADING_PROBE_S[1], self._probe_s * 1.3)
-
-    def _probed_ready(self, health: Health) -> None:
-        probes = self._wanted.spec.probes
-        self._fails = 0 if health is Health.READY else self._fails + 1
-        if self._fails >= probes.failures:
-            self._died(CAUSES["not_healthy"], f"its health was {health} {self._fails} times in a row", ())
+        state, probes = self._facts.state, self._wanted.spec.probes
+        if self._ending is not None or state == "starting":
+            self._observe()  # something else is wanted since the look began
             return
+        if state == "loading":
+            verdict, self._patience = self._patience.loading(health, probes, self.context.now())
+        elif state == "ready":
+            verdict, self._patience = self._patience.serving(health, probes)
+        else:
+            return
+        if verdict is Verdict.DEAD and self._patience.cause is not None:
+            self._died(self._patience.cause, self._patience.words, ())
+            return
+        if verdict is Verdict.READY:
+            self._serves(first=state == "loading")
+        self.context.after(self._patience.wait_s, _Probe())
+
+    def _serves(self, *, first: bool) -> None:
         since = self._facts.ready_since
-        if since is not None and self._history.deaths and self._wall() - since > HEALTHY_S:
+        if first:
+            self._ready()
+        elif since is not None and self._history.deaths and self._wall() - since > HEALTHY_S:
             self._remember(History())
-        self.context.after(probes.interval_s, _Probe())
 
     def _ready(self) -> None:
-        self._good = self._wanted
-        took_s = self.context.now() - self._loading_since
+        if self._bad is None:
+            self._good = self._wanted
+            self._memory.remember_good(self._good)
+        took_s = self.context.now() - self._patience.loading_since
         self._facts = replace(self._facts, ready_since=self._wall(), next_try_at=None)
         self._show("ready", "")
-        self._emit("engine.ready", "info", f"ready after {took_s:.1f} s at {self._facts.endpoint}")
-        self._answer("done", None)
+        self._voice.emit("engine.ready", "info", f"ready after {took_s:.1f} s at {self._facts.endpoint}")
+        self._answer("done")
 
     # -- deaths ----------------------------------------------------------------------------------------------
 
@@ -252,22 +234,25 @@ class EngineActor(Actor):
             self.context.after(LOADING_PROBE_S[0], say.ContainerChanged(container_id, "die"))
 
     def _did_autopsy(self, found: steps.Autopsy) -> None:
-        if found.removed:
+        if self._ending is not None or self._facts.state not in {"loading", "ready"}:
+            self._observe()
+        elif found.removed:
             self._died(CAUSES["removed"], "its container is gone", ())
-            return
-        traits = self._kind.traits
-        cause = classify(found.exit_code, oom_killed=found.oom_killed, log=found.log, failures=traits.failures)
-        self._died(cause, exit_words(found.exit_code), found.log)
+        else:
+            failures = self._kind.traits.failures
+            cause = classify(found.exit_code, oom_killed=found.oom_killed, log=found.log, failures=failures)
+            self._died(cause, exit_words(found.exit_code), found.log)
 
     def _died(self, cause: Cause, words: str, log: tuple[str, ...]) -> None:
         """Say why, count it, and plan what follows."""
-        was_ready, self._container = self._facts.state == "ready", None
+        was_ready = self._facts.state == "ready"
+        self._condemned = self._container.container_id if self._container else None
+        self._container = None
         now = self._wall()
         decision = decide(self._wanted.spec.restart, self._history, cause, now)
         self._remember(decision.history)
-        last = " | ".join(line.strip() for line in log[-LOG_SHOWN_LINES:])
-        text = f"{words}: {cause.why}; {cause.do}" + (f"; last words: {last}" if last else "")
-        self._emit("engine.died", "error", text, cause=cause.name, restarts=self._facts.restarts)
+        text = last_words(words, cause, log)
+        self._voice.emit("engine.died", "error", text, cause=cause.name, restarts=self._facts.restarts)
         attempts = (*self._facts.attempts, text)[-ATTEMPTS_KEPT:]
         self._facts = replace(
             self._facts, ready_since=None, pid=None, attempts=attempts, restarts=self._facts.restarts + 1
@@ -285,19 +270,27 @@ class EngineActor(Actor):
     def _give_up(self, text: str, delay_s: float, *, was_ready: bool) -> None:
         failure = Failure(code="E_ENGINE", what=f"engine {self._wanted.name} does not run", why=text[:4_000], do="")
         self._answer("failed", failure)
-        if self._good is not None and self._good.generation != self._wanted.generation and not was_ready:
+        if (
+            self._bad is None
+            and self._good is not None
+            and self._good.generation != self._wanted.generation
+            and not was_ready
+        ):
             self._roll_back(text)
             return
         self._facts = replace(self._facts, next_try_at=self._wall() + delay_s)
         self._show("gave_up", text)
-        self._emit("engine.gave_up", "critical", f"{text}; the next try is in {delay_s:.0f} s", next_try_s=delay_s)
+        self._voice.emit(
+            "engine.gave_up", "critical", f"{text}; the next try is in {delay_s:.0f} s", next_try_s=delay_s
+        )
         self.context.after(delay_s, _Again())
 
     def _roll_back(self, why: str) -> None:
         assert self._good is not None
         bad, good = self._wanted, self._good
-        self._wanted = replace(good, generation=bad.generation, command_id="")
-        self._emit(
+        self._wanted, self._bad = replace(good, generation=bad.generation, command_id=""), bad.generation
+        self._memory.remember_bad(bad.generation)
+        self._voice.emit(
             "engine.rolled_back",
             "error",
             f"generation {bad.generation} does not run ({why}); the last good one is back",
@@ -310,7 +303,7 @@ class EngineActor(Actor):
         if failed.kind == "Cancelled":
             self._observe()
             return
-        self._log.warning("engine.step_failed", step=failed.name, why=failed.error)
+        self._voice.log.warning("engine.step_failed", step=failed.name, why=failed.error)
         if failed.name == "launch" and failed.kind in HOPELESS:
             policy = self._wanted.spec.restart
             self._give_up(failed.error, policy.retry_after_giving_up_s, was_ready=False)
@@ -319,79 +312,89 @@ class EngineActor(Actor):
             self._died(CAUSES["exited"], f"it could not be started: {failed.error}", ())
             return
         self._show(self._facts.state, f"Docker: {failed.error}")
-        self.context.after(DOCKER_RETRY_S, _Again())
+        self.context.after(DOCKER_RETRY_S, _Probe() if failed.name == "probe" else _Again())
 
     # -- commands --------------------------------------------------------------------------------------------
 
     def _become(self, wanted: say.Wanted) -> None:
+        if wanted.generation <= self._wanted.generation:
+            self._said_again(wanted.command_id)
+            return
         self._answer("cancelled", Failure(code="E_STALE", what="a newer command took its place"))
-        self._wanted = wanted
-        self._waiting = [wanted.command_id] if wanted.command_id else []
+        self._wanted, self._bad = wanted, None
+        self._voice.wait(wanted.command_id)
         self._remember(History())
         self._facts = replace(self._facts, model=wanted.spec.model.uri, kind=wanted.spec.kind)
         self._show("starting", f"becoming generation {wanted.generation}")
         self._interrupt()
 
+    def _said_again(self, command_id: str) -> None:
+        """A command that is being done or was done: nothing is done twice, and its end is told again."""
+        if not self._voice.wait(command_id):
+            return
+        state = self._facts.state
+        if state == "gave_up" or self._bad is not None:
+            what = f"engine {self._wanted.name} does not run"
+            self._answer("failed", Failure(code="E_ENGINE", what=what, why=self._facts.why[:4_000]))
+        elif state == "ready":
+            self._answer("done")
+
     def _end(self, ask: say.StopEngine | say.RestartEngine) -> None:
-        self._ending = ask
-        if isinstance(ask, say.StopEngine):
-            self._answer("cancelled", Failure(code="E_STALE", what="the engine was stopped meanwhile"))
-        self._show("draining", "asked to stop" if isinstance(ask, say.StopEngine) else "asked to restart")
-        self._interrupt()
+        before, stop = self._ending, isinstance(ask, say.StopEngine)
+        done = {self._wanted.command_id, self._container.command_id if self._container else ""}
+        superseded = Failure(code="E_STALE", what="another command took its place")
+        if before is not None and before.command_id == ask.command_id:
+            return
+        if not stop and ask.command_id in done:
+            self._said_again(ask.command_id)
+        elif not stop and isinstance(before, say.StopEngine):
+            self._voice.answer(ask.command_id, "cancelled", superseded)
+        else:
+            if before is not None:
+                self._voice.answer(before.command_id, "cancelled", superseded)
+            if stop:
+                self._answer("cancelled", Failure(code="E_STALE", what="the engine was stopped meanwhile"))
+            self._ending = ask
+            self._show("draining", "asked to stop" if stop else "asked to restart")
+            self._interrupt()
 
     def _interrupt(self) -> None:
-        if self._task is None:
-            self._observe()
-        else:
-            self._task.cancel()
+        self._observe() if self._task is None else self._task.cancel()
 
     def _did_end(self, _value: object) -> None:
         ask, self._ending, self._container = self._ending, None, None
         assert ask is not None
         if isinstance(ask, say.RestartEngine):
-            self._waiting = [ask.command_id]
-            self._emit("engine.restarting", "info", "restarted by command")
+            # The next container carries the command's id: found again, the command is known to be done.
+            self._wanted = replace(self._wanted, command_id=ask.command_id)
+            self._voice.wait(ask.command_id)
+            self._voice.emit("engine.restarting", "info", "restarted by command")
             self._observe()
-            return
+        elif self._wanted.generation > ask.generation:
+            self._voice.answer(ask.command_id, "done")
+            self._observe()
+        else:
+            self._stopped(ask)
+
+    def _stopped(self, ask: say.StopEngine) -> None:
         self._show("stopped", "stopped by command")
         self._world.ports.free(self._wanted.name)
         self._world.models.release(self._wanted.name)
-        self._emit("engine.stopped", "info", "stopped by command")
-        self._tell(self._manager, say.Gone(self._wanted.name, ask.command_id))
+        self._memory.forget()
+        self._voice.emit("engine.stopped", "info", "stopped by command")
+        self._voice.to_manager(say.Gone(self._wanted.name, ask.generation, ask.command_id))
 
     # -- telling ---------------------------------------------------------------------------------------------
 
-    @property
-    def _budget_key(self) -> str:
-        return f"engine.budget.{self._wanted.name}"
-
     def _remember(self, history: History) -> None:
         self._history = history
-        self._tell(self._journal, journal.PutState(self._budget_key, history.encode()))
+        self._memory.remember_history(history)
 
     def _show(self, state: str, why: str) -> None:
         self._facts = replace(self._facts, state=state, why=why)
-        self._log.info("engine.state", state=state, why=why)
-        self._tell(self._manager, say.Changed(self._facts))
+        self._voice.show(self._facts)
 
-    def _answer(self, state: Literal["done", "failed", "cancelled"], error: Failure | None) -> None:
+    def _answer(self, state: Ending, error: Failure | None = None) -> None:
         """Tell whoever waits for this engine."""
         data = {"endpoint": self._facts.endpoint, "container_id": self._facts.container_id} if state == "done" else {}
-        for command_id in self._waiting:
-            self._tell(self._journal, journal.Outcome(command_id, state, error, data))
-        self._waiting = []
-
-    def _emit(
-        self,
-        kind: str,
-        severity: Literal["info", "warning", "error", "critical"],
-        text: str,
-        **fields: str | float | bool | None,
-    ) -> None:
-        self._tell(self._journal, journal.Emit(kind, severity, f"engine/{self._wanted.name}", text, fields))
-
-    def _tell(self, handle: Handle, message: object) -> None:
-        try:
-            handle.tell(message)
-        except SupervisionError as error:
-            self._log.warning("not_told", to=handle.path, lost=type(message).__name__, why=str(error))
+        self._voice.answer_all(state, error, data)

@@ -13,7 +13,7 @@ from actors.engines.policy import check_image_env
 from actors.engines.ports import Ports
 from actors.engines.probe import Health
 from actors.engines.request import ContainerRequest, Mount
-from actors.facts import LocalModel
+from actors.facts import EngineFacts, LocalModel
 from actors.supervision.flag import Flag
 from config.engines import EnginesSettings
 
@@ -86,6 +86,21 @@ def make_request(world: World, wanted: Wanted, kind: Kind, model: LocalModel, po
         labels.LABEL_PORT: str(port),
     }
     return ContainerRequest(**{**{name: getattr(bare, name) for name in bare.__slots__}, "labels": marks})
+
+
+def facts_of(facts: EngineFacts, world: World, wanted: Wanted, kind: Kind, seen: Observed) -> EngineFacts:
+    """What is known of an engine whose container runs."""
+    endpoint, metrics = f"http://{world.settings.publish_address}:{seen.port}", kind.traits.metrics_path
+    return replace(
+        facts,
+        container_id=seen.container_id,
+        pid=seen.pid or None,
+        endpoint=endpoint,
+        metrics_url=f"{endpoint}{metrics}" if metrics else None,
+        generation=wanted.generation,
+        gpus=wanted.gpus,
+        image=wanted.spec.image,
+    )
 
 
 def launch(

@@ -1,5 +1,7 @@
 """One process of the agent on the simulated machine: the daemon's own tree, with simulated vendors."""
 
+import pykka
+
 from actors.engines.kinds.base import Machine
 from actors.engines.ports import Ports
 from actors.supervision.actor import Actor
@@ -81,6 +83,9 @@ class Process:
     def bury(self):
         """End it as SIGKILL does: nothing runs on, and the kernel closes its files."""
         self.runtime.kill()
+        if self.system is not None:
+            for incarnation in list(self.system.services.live.values()):
+                pykka.ActorRegistry.unregister(incarnation.actor_ref)
         if self.wiring is not None:
             self.wiring.store.close()
 

@@ -27,6 +27,8 @@ class EngineFacts:
     """Seconds since the epoch of the next restart, when one is planned."""
     attempts: tuple[str, ...] = field(default=())
     """What was tried, oldest first, one line each."""
+    cause: str = ""
+    """Name of the cause of its latest end, such as `host_out_of_memory`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,35 @@ class EnginesChanged:
     """The whole set of engines, told to every observer after each change."""
 
     engines: tuple[EngineFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """One alert that is on; times are seconds since the epoch."""
+
+    fingerprint: str
+    rule: str
+    severity: str
+    subject: str
+    labels: tuple[tuple[str, str], ...]
+    starts_at: float
+    value: float | None
+    text: str
+    do: str
+    count: int = 0
+    """Occurrences, of an alert about events."""
+    flapping: bool = False
+    stale: bool = False
+    """What it is about is not known now, so it cannot end."""
+    follows_from: str = ""
+    """The rule that is its cause; while that fires this one is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsChanged:
+    """Every alert that is on, told to every observer after each change."""
+
+    alerts: tuple[AlertFacts, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Every actor gets exactly what it needs here: settings, handles, the vendor homes
       journal     critical: without it nothing may be accepted
       engines     manager, and under replicas one actor for each engine container
       downloads   manager, and under transfers one actor for each transfer
-      metrics     the sampler
+      metrics     the sampler, and the alerts
       link        the conversation with the master
       aux         the local API; gives up rather than take the root down
 """
@@ -43,8 +43,10 @@ from actors.link.identity import IdentityFiles
 from actors.link.loop import Bridge, Conversation, LinkLoop
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
+from actors.metrics.alerts.actor import AlertsActor
+from actors.metrics.alerts.rules import DEFAULT_RULES
 from actors.metrics.gpu import Gpus
-from actors.metrics.sampler import Snapshot
+from actors.metrics.sampler import Sampled, Snapshot
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from actors.supervision.spec import (
@@ -81,7 +83,8 @@ class Paths:
     replicas: str = "/root/engines/replicas"
     downloads: str = "/root/downloads/manager"
     transfers: str = "/root/downloads/transfers"
-    metrics: str = "/root/metrics"
+    metrics: str = "/root/metrics/sampler"
+    alerts: str = "/root/metrics/alerts"
     link: str = "/root/link"
     api: str = "/root/aux/api"
 
@@ -166,7 +169,7 @@ class Wiring:
             replicas=self.handle(PATHS.replicas),
             replica=lambda name: self.handle(f"{PATHS.replicas}/{name}"),
             journal_handle=self.handle(PATHS.journal),
-            observers=(self.handle(PATHS.metrics), self.handle(PATHS.api)),
+            observers=(self.handle(PATHS.metrics), self.handle(PATHS.alerts), self.handle(PATHS.api)),
             wall=self.wall,
         )
 
@@ -187,13 +190,26 @@ class Wiring:
         return SamplerActor(
             settings=self.settings.metrics,
             directories=self.directories,
+            docker_host=self.settings.engines.docker_host,
             link=self.handle(PATHS.link),
             publish=self._publish,
             wall=self.wall,
         )
 
     def _publish(self, snapshot: Snapshot) -> None:
+        self._tell(PATHS.alerts, Sampled(snapshot))
         self._tell(PATHS.api, Put("snapshot", snapshot))
+
+    def alerts(self) -> AlertsActor:
+        """See AlertsActor."""
+        return AlertsActor(
+            settings=self.settings.metrics,
+            rules=DEFAULT_RULES,
+            node=self.label,
+            journal_handle=self.handle(PATHS.journal),
+            observers=(self.handle(PATHS.metrics), self.handle(PATHS.api)),
+            wall=self.wall,
+        )
 
     def link(self) -> LinkActor:
         """See LinkActor."""
@@ -201,7 +217,7 @@ class Wiring:
             settings=self.settings.link,
             state_dir=self.settings.paths.state_dir,
             journal_handle=self.handle(PATHS.journal),
-            observers=(self.handle(PATHS.api),),
+            observers=(self.handle(PATHS.alerts), self.handle(PATHS.api)),
             inventory=self.inventory,
             conversation=self.conversation,
             wall=self.wall,
@@ -287,7 +303,15 @@ def tree(wiring: Wiring) -> SupervisorSpec:
                     ),
                 ),
             ),
-            ChildSpec("metrics", wiring.metrics, limit=AUX, mailbox=facts),
+            ChildSpec(
+                "metrics",
+                SupervisorSpec(
+                    children=(
+                        ChildSpec("alerts", wiring.alerts, limit=AUX, mailbox=facts),
+                        ChildSpec("sampler", wiring.metrics, limit=AUX, mailbox=facts),
+                    )
+                ),
+            ),
             ChildSpec(
                 "link", wiring.link, limit=OFTEN, backoff=Backoff(max_s=5.0), mailbox=MailboxSpec(capacity=10_000)
             ),

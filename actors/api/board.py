@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
-from actors.facts import EnginesChanged, LinkChanged, ModelsChanged, TransfersChanged
+from actors.facts import AlertsChanged, EnginesChanged, LinkChanged, ModelsChanged, TransfersChanged
 
 
 class Board:
@@ -14,7 +14,8 @@ class Board:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._facts: dict[str, Any] = {"engines": (), "models": (), "transfers": (), "link": LinkChanged("unenrolled")}
+        self._facts: dict[str, Any] = dict.fromkeys(("engines", "models", "transfers", "alerts"), ())
+        self._facts["link"] = LinkChanged("unenrolled")
         self._at: dict[str, float] = {}
         self.started_at = time.time()
 
@@ -33,6 +34,8 @@ class Board:
                 self.put("models", models)
             case TransfersChanged(transfers=transfers):
                 self.put("transfers", transfers)
+            case AlertsChanged(alerts=alerts):
+                self.put("alerts", alerts)
             case LinkChanged():
                 self.put("link", message)
             case _:

@@ -95,6 +95,7 @@ class ApiServer:
                 web.get(
                     "/v1/models", _json(lambda: {"models": board.get("models"), "transfers": board.get("transfers")})
                 ),
+                web.get("/v1/alerts", _json(lambda: {"alerts": board.get("alerts")})),
                 web.get("/v1/metrics", _json(lambda: board.get("snapshot") or {})),
             ]
         )
@@ -147,6 +148,7 @@ class ApiServer:
             "link": board.get("link"),
             "page": self.address,
             "started_at": board.started_at,
+            "alerts": len(board.get("alerts")),
             "engines": len(engines),
             "engines_ready": sum(engine["state"] == "ready" for engine in engines),
         }

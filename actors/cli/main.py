@@ -19,6 +19,7 @@ COMMANDS = {
     "status": ("actors.cli.views", "status"),
     "tree": ("actors.cli.views", "tree"),
     "events": ("actors.cli.views", "events"),
+    "alerts": ("actors.cli.views", "alerts"),
     "engines": ("actors.cli.views", "engines"),
     "models": ("actors.cli.views", "models"),
     "metrics": ("actors.cli.views", "metrics"),

@@ -92,6 +92,34 @@ def events(answer: Any) -> None:
     Console().print(table)
 
 
+SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow"}
+
+
+def alerts(answer: Any) -> None:
+    """One row an alert that is on, oldest first; one that follows from another or is not known now says so."""
+    rows = _items(answer, "alerts")
+    if not rows:
+        Console().print("No alert is on.")
+        return
+    table = _table("since", "severity", "rule", "what", "what to do")
+    for alert in rows:
+        notes = [
+            f"follows from {alert['follows_from']}" if alert["follows_from"] else "",
+            "flapping" if alert["flapping"] else "",
+            "not known now" if alert["stale"] else "",
+            f"{alert['count']} times" if alert["count"] > 1 else "",
+        ]
+        note = ", ".join(word for word in notes if word)
+        table.add_row(
+            _time(alert["starts_at"]),
+            Text(alert["severity"], style=SEVERITY_STYLES.get(alert["severity"], "")),
+            alert["rule"],
+            alert["text"] + (f" ({note})" if note else ""),
+            alert["do"],
+        )
+    Console().print(table)
+
+
 def engines(answer: Any) -> None:
     """One row an engine, with why it is in its state."""
     table = _table("engine", "kind", "state", "model", "endpoint", "restarts", "why")

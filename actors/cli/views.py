@@ -45,3 +45,4 @@ models = _view("models", "/v1/models", _show("models"), "Show the models on this
 metrics = _view(
     "metrics", "/v1/metrics", _show("metrics"), "Show the latest figures of host, GPUs, containers, engines."
 )
+alerts = _view("alerts", "/v1/alerts", _show("alerts"), "Show the alerts that are on, and what to do about each.")

@@ -2,13 +2,12 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from actors.clock import WallClock, milliseconds
-from actors.facts import EngineFacts, EnginesChanged
+from actors.facts import AlertsChanged, EngineFacts, EnginesChanged
 from actors.journal.messages import Volatile
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
@@ -17,14 +16,7 @@ from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
 from .report import Reporter
-from .sampler import Sampler, Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """From the collector's thread, and to observers: the latest snapshot."""
-
-    snapshot: Snapshot
+from .sampler import Sampled, Sampler, Snapshot
 
 
 class _Report:
@@ -39,14 +31,16 @@ class SamplerActor(Actor):
         *,
         settings: MetricsSettings,
         directories: Sequence[Path],
+        docker_host: str = "",
         link: Handle,
         publish: Callable[[Snapshot], None],
         wall: WallClock,
     ) -> None:
-        self._settings, self._directories = settings, tuple(directories)
+        self._settings, self._directories, self._docker_host = settings, tuple(directories), docker_host
         self._link, self._publish, self._wall = link, publish, wall
         self._reporter = Reporter(settings.full_report_every)
         self._engines: tuple[EngineFacts, ...] = ()
+        self._alerts: tuple[str, ...] = ()
         self._latest: Snapshot | None = None
         self._stop = threading.Event()
         self._log = structlog.get_logger().bind(actor="metrics")
@@ -62,6 +56,8 @@ class SamplerActor(Actor):
         match message:
             case EnginesChanged(engines=engines):
                 self._engines = engines
+            case AlertsChanged(alerts=alerts):
+                self._alerts = tuple(alert.fingerprint for alert in alerts)
             case Sampled(snapshot=snapshot):
                 self._latest = snapshot
                 self._publish(snapshot)
@@ -75,7 +71,7 @@ class SamplerActor(Actor):
 
     def _collect(self) -> None:
         """In the collector's thread: an absolute schedule, missed ticks are left out."""
-        sampler = Sampler(self._settings, self._directories)
+        sampler = Sampler(self._settings, self._directories, self._docker_host)
         interval_s = min(self._settings.host_interval_s, self._settings.engine_interval_s)
         due = self.context.now()
         try:
@@ -95,7 +91,7 @@ class SamplerActor(Actor):
 
     def _report(self) -> None:
         if self._latest is not None:
-            report = self._reporter.make(milliseconds(self._latest.at), self._latest.flat())
+            report = self._reporter.make(milliseconds(self._latest.at), self._latest.flat(), self._alerts)
             try:
                 self._link.tell(Volatile("report", report))
             except SupervisionError as error:

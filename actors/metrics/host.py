@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,18 +26,24 @@ def inventory(directories: Sequence[Path]) -> dict[str, Value]:
         "host.boot_at": int(psutil.boot_time()),
     }
     for directory in directories:
-        usage = disk(directory)
-        if usage is not None:
-            facts[f"disk.{directory}.total_bytes"], facts[f"disk.{directory}.free_bytes"] = usage
+        for name, value in (disk(directory) or {}).items():
+            if name.endswith("_bytes"):
+                facts[f"disk.{directory}.{name}"] = value
     return facts
 
 
-def disk(directory: Path) -> tuple[int, int] | None:
-    """Total and free bytes of the file system of a directory, or of its nearest parent that is there."""
+def disk(directory: Path) -> dict[str, int | float | None] | None:
+    """The file system of a directory, or of its nearest parent that is there; free is what we may use, as df has it."""
     for candidate in (directory, *directory.parents):
         if candidate.exists():
-            usage = shutil.disk_usage(candidate)
-            return usage.total, usage.free
+            found = os.statvfs(candidate)
+            free, used = found.f_bavail * found.f_frsize, (found.f_blocks - found.f_bfree) * found.f_frsize
+            return {
+                "total_bytes": found.f_blocks * found.f_frsize,
+                "free_bytes": free,
+                "used_share": used / (used + free) if used + free else None,
+                "inodes_used_share": 1 - found.f_favail / found.f_files if found.f_files else None,
+            }
     return None
 
 

@@ -102,6 +102,14 @@ def read_memory(kept: Kept) -> Mapping[str, int]:
     return found
 
 
+def read_oom_kills(kept: Kept) -> int | None:
+    """Processes of the whole machine that the kernel has killed for memory since the boot."""
+    for line in (kept.read("/proc/vmstat") or "").splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return None
+
+
 def read_load(kept: Kept) -> float | None:
     """The one-minute load."""
     text = kept.read("/proc/loadavg")

@@ -12,6 +12,7 @@ from actors.facts import EngineFacts
 from config.metrics import MetricsSettings
 
 from . import cgroup, engine_schema, host, procfs
+from .docker_ping import docker_answers
 from .exposition import PAGE_MAX_BYTES, parse
 from .gpu import Gpus
 
@@ -23,6 +24,8 @@ class Snapshot:
     at: float
     """Seconds since the epoch."""
     host: dict[str, Any] = field(default_factory=dict)
+    disks: dict[str, Any] = field(default_factory=dict)
+    drivers: dict[str, Any] = field(default_factory=dict)
     gpus: dict[str, Any] = field(default_factory=dict)
     containers: dict[str, Any] = field(default_factory=dict)
     engines: dict[str, Any] = field(default_factory=dict)
@@ -45,11 +48,18 @@ def _flatten(found: dict[str, Any], prefix: str, values: dict[str, Any]) -> None
             found[f"{prefix}.{key}"] = value
 
 
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """From the collector's thread, and to observers: the latest snapshot."""
+
+    snapshot: Snapshot
+
+
 class Sampler:
     """Keeps what rates need between two looks; one thread calls it."""
 
-    def __init__(self, settings: MetricsSettings, directories: Sequence[Path]) -> None:
-        self._settings, self._directories = settings, tuple(directories)
+    def __init__(self, settings: MetricsSettings, directories: Sequence[Path], docker_host: str = "") -> None:
+        self._settings, self._directories, self._docker_host = settings, tuple(directories), docker_host
         self._kept = procfs.Kept()
         self._gpus = Gpus()
         self._has_gpus = settings.gpu and self._gpus.start()
@@ -62,6 +72,7 @@ class Sampler:
         return Snapshot(
             at=wall,
             host=self._host(),
+            disks={str(directory): found for directory in self._directories if (found := host.disk(directory))},
             gpus=self._gpu_figures(),
             containers={engine.name: found for engine in engines if (found := self._container(engine))},
             engines={engine.name: self._engine(engine) for engine in engines},
@@ -77,10 +88,9 @@ class Sampler:
         figures: dict[str, Any] = {f"memory.{name}_bytes": value for name, value in memory.items()}
         figures["load1"] = procfs.read_load(self._kept)
         figures |= {f"pressure.{name}": share for name, share in procfs.read_pressure(self._kept)}
-        for directory in self._directories:
-            usage = host.disk(directory)
-            if usage is not None:
-                figures[f"disk.{directory}.total_bytes"], figures[f"disk.{directory}.free_bytes"] = usage
+        figures["oom_kills"] = procfs.read_oom_kills(self._kept)
+        if self._docker_host:
+            figures["docker_up"] = docker_answers(self._docker_host, self._settings.page_timeout_s)
         now = procfs.read_counters(self._kept, time.monotonic())
         before, self._before = self._before, now
         if before is not None and now is not None:

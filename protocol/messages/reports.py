@@ -76,6 +76,10 @@ class Alert(Message):
     labels: dict[ShortText, ShortText] = Field(default_factory=dict)
     value: float | None = None
     text: Text = ""
+    flapping: bool = False
+    """It turned so often that it stays on until it is quiet."""
+    boot_id: ShortText = ""
+    """Of the machine when it began."""
 
 
 class Report(Message):

@@ -254,9 +254,8 @@ class EngineActor(Actor):
         text = last_words(words, cause, log)
         self._voice.emit("engine.died", "error", text, cause=cause.name, restarts=self._facts.restarts)
         attempts = (*self._facts.attempts, text)[-ATTEMPTS_KEPT:]
-        self._facts = replace(
-            self._facts, ready_since=None, pid=None, attempts=attempts, restarts=self._facts.restarts + 1
-        )
+        facts = replace(self._facts, ready_since=None, pid=None, attempts=attempts, cause=cause.name)
+        self._facts = replace(facts, restarts=facts.restarts + 1)
         if decision.gave_up:
             self._give_up(text, decision.delay_s, was_ready=was_ready)
             return

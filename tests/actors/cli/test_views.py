@@ -63,6 +63,21 @@ ANSWERS = {
         ],
     },
     "/v1/metrics": {"host": {"cpu": 0.5}},
+    "/v1/alerts": {
+        "alerts": [
+            {
+                "starts_at": 0.0,
+                "severity": "critical",
+                "rule": "gpu_lost",
+                "text": "GPU x does not answer any more",
+                "do": "Drain the node",
+                "follows_from": "gpu_driver_hung",
+                "flapping": True,
+                "stale": True,
+                "count": 3,
+            }
+        ]
+    },
 }
 SHOWN = {
     "tree": [
@@ -79,6 +94,12 @@ SHOWN = {
     "engines": ["chat", "llamacpp", "ready", "http://x"],
     "models": ["org/m", "0123456789ab", "1.0 GiB", "org/n", "5 B"],
     "metrics": ["host.cpu", "0.5"],
+    "alerts": [
+        "gpu_lost",
+        "critical",
+        "Drain the node",
+        "follows from gpu_driver_hung, flapping, not known now, 3 times",
+    ],
 }
 
 

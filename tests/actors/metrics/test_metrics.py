@@ -1,4 +1,5 @@
 import os
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.facts import EngineFacts, EnginesChanged
 from actors.journal.messages import Volatile
 from actors.metrics import cgroup, engine_schema, host, procfs
-from actors.metrics.actor import Sampled, SamplerActor
+from actors.metrics.actor import SamplerActor
 from actors.metrics.exposition import parse
 from actors.metrics.gpu import Gpus
 from actors.metrics.report import Reporter
-from actors.metrics.sampler import Sampler, Snapshot
+from actors.metrics.sampler import Sampled, Sampler, Snapshot
 from actors.supervision.spec import ChildSpec, SupervisorSpec
 from actors.supervision.system import System
 from config.metrics import MetricsSettings
@@ -51,6 +52,24 @@ def test_counters_are_what_psutil_says(kept):
 def test_a_file_that_is_not_there_is_none_and_closes(kept):
     assert kept.read("/proc/nothing") is None
     assert procfs.read_load(kept) >= 0
+
+
+def test_a_disk_is_what_df_says():
+    found = host.disk(Path("/tmp"))
+    line = subprocess.run(
+        ["df", "-B1", "--output=size,avail,ipcent", "/tmp"], capture_output=True, text=True, check=True
+    )
+    size, free, inodes = line.stdout.splitlines()[1].split()
+    assert found["total_bytes"] == int(size)
+    assert abs(found["free_bytes"] - int(free)) < 64 << 20
+    assert 0 < found["used_share"] < 1
+    if inodes.endswith("%"):
+        assert abs(found["inodes_used_share"] * 100 - int(inodes[:-1])) <= 1.5
+
+
+def test_kills_of_the_kernel_are_counted(kept):
+    words = Path("/proc/vmstat").read_text().split()
+    assert procfs.read_oom_kills(kept) == int(words[words.index("oom_kill") + 1])
 
 
 def test_our_own_group_is_read(kept):
@@ -155,7 +174,8 @@ def test_rates_of_the_host_need_two_looks():
     sampler.close()
     assert "cpu.busy" not in first.host
     assert "net.received_bytes_per_s" in second.host or "cpu.busy" not in second.host
-    assert "disk./tmp.free_bytes" in first.host
+    assert first.disks["/tmp"]["free_bytes"] > 0
+    assert "disk./tmp.used_share" in first.flat()
 
 
 def test_the_sampler_publishes_and_reports():

@@ -1,0 +1,81 @@
+"""Figures over the last while: what a single look cannot say. Pure; time is an argument, in monotonic seconds."""
+
+import itertools
+from collections import deque
+
+SAMPLES_MAX = 4_096
+"""Of one window; the oldest go first."""
+
+
+class Window:
+    """Values of the last `span_s` seconds."""
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self._kept: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
+
+    def add(self, at_s: float, value: float) -> None:
+        """One more; what is older than the span is forgotten, but for one that spans it."""
+        self._kept.append((at_s, value))
+        while len(self._kept) > 2 and self._kept[1][0] <= at_s - self.span_s:
+            self._kept.popleft()
+
+    @property
+    def covers_s(self) -> float:
+        """Between the oldest and the newest value."""
+        return self._kept[-1][0] - self._kept[0][0] if self._kept else 0.0
+
+    def mean(self) -> float | None:
+        """Of all values."""
+        return sum(value for _, value in self._kept) / len(self._kept) if self._kept else None
+
+    def growth(self) -> float | None:
+        """What a counter grew by over the window; a step down is a reset and counts from zero."""
+        if len(self._kept) < 2:
+            return None
+        values = [value for _, value in self._kept]
+        return sum(after - before if after >= before else after for before, after in itertools.pairwise(values))
+
+    def slope(self) -> float | None:
+        """A gauge's pace in units a second, from the first value to the last."""
+        if self.covers_s <= 0:
+            return None
+        return (self._kept[-1][1] - self._kept[0][1]) / self.covers_s
+
+
+class Recent:
+    """Occurrences of the last `span_s` seconds."""
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self._kept: deque[tuple[float, int]] = deque(maxlen=SAMPLES_MAX)
+
+    def add(self, at_s: float, count: int = 1) -> None:
+        """So many more now."""
+        if count > 0:
+            self._kept.append((at_s, count))
+
+    def total(self, now_s: float) -> int:
+        """How many there were."""
+        while self._kept and self._kept[0][0] <= now_s - self.span_s:
+            self._kept.popleft()
+        return sum(count for _, count in self._kept)
+
+
+class Growth:
+    """What a counter grew by since it was last asked; the first value is the start, and a step down a reset."""
+
+    def __init__(self) -> None:
+        self._before: float | None = None
+        self._new = 0.0
+
+    def see(self, value: float) -> None:
+        """The counter now."""
+        if self._before is not None:
+            self._new += value - self._before if value >= self._before else value
+        self._before = value
+
+    def take(self) -> int:
+        """What is new; asked again it is nothing."""
+        new, self._new = self._new, 0.0
+        return int(new)

@@ -20,7 +20,7 @@ from actors.supervision.handle import Handle
 from config.metrics import MetricsSettings
 from protocol.messages.reports import Alert as AlertMessage
 
-from .derive import Deriver
+from .derive import Signals
 from .rule import Rule
 from .state import Alert, Memory, Moment, Transition, decode, encode, fingerprint
 from .step import causes, firing, step
@@ -63,7 +63,7 @@ class AlertsActor(Actor):
     def on_start(self) -> object:
         """Take up what was on before; time that passed without a daemon counts for nothing."""
         self._boot_id = _boot_id()
-        self._deriver = Deriver(self._settings, self.context.now())
+        self._signals = Signals(self._settings, self.context.now())
         raw = self._journal.call(journal.GetState(STATE_KEY), timeout_s=JOURNAL_S)
         try:
             self._memory = decode(raw if isinstance(raw, bytes) else None, self._moment())
@@ -77,11 +77,11 @@ class AlertsActor(Actor):
         """News, or time."""
         match message:
             case Sampled(snapshot=snapshot):
-                self._deriver.snapshot_is(snapshot, self.context.now())
+                self._signals.snapshot_is(snapshot, self.context.now())
             case EnginesChanged(engines=engines):
-                self._deriver.engines_are(engines, self.context.now())
+                self._signals.engines_are(engines, self.context.now())
             case LinkChanged():
-                self._deriver.link_is(message)
+                self._signals.link_is(message)
             case _Look():
                 self.context.after(LOOK_S, message)
             case _:
@@ -92,7 +92,7 @@ class AlertsActor(Actor):
 
     def _look(self) -> None:
         now = self._moment()
-        self._memory, transitions = step(self._rules, self._memory, self._deriver.samples(now.mono_s), now)
+        self._memory, transitions = step(self._rules, self._memory, self._signals.samples(now.mono_s), now)
         if transitions:
             self._save(now)
         for transition in transitions:

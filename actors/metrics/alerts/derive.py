@@ -17,7 +17,7 @@ ROOMS = ("host", "disk", "gpu", "driver", "engine")
 """Scopes that come from the snapshot: of a stale one nothing is known."""
 
 
-class Deriver:
+class Signals:
     """Holds the latest of everything and what windows need; one thread calls it."""
 
     def __init__(self, settings: MetricsSettings, now_s: float) -> None:

@@ -176,7 +176,7 @@ def _tell(found: Found, rules: Sequence[Rule], memory: Memory, now: Moment) -> t
         if _word(alert) != alert.told and not (alert.phase is Phase.OVER and not alert.told):
             waiting.setdefault(alert.rule, []).append(alert)
     known = {rule.name: rule for rule in rules}
-    for name in {*waiting, *memory.buckets}:
+    for name in dict.fromkeys((*waiting, *memory.buckets)):
         bucket = _filled(memory.buckets.get(name), now)
         for alert in sorted(waiting.get(name, ()), key=lambda one: one.starts_at):
             rule = known.get(name)

@@ -13,7 +13,6 @@ from actors.supervision.errors import MailboxFull
 from config.metrics import MetricsSettings
 from tests.fakes.context import FakeContext, FakeHandle
 
-
 PATIENT = {"host_interval_s": 300, "engine_interval_s": 300}
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from actors.facts import EngineFacts, LinkChanged
-from actors.metrics.alerts.derive import Deriver
+from actors.metrics.alerts.derive import Signals
 from actors.metrics.alerts.signals import SIGNALS
 from actors.metrics.sampler import Snapshot
 from actors.metrics.windows import Growth, Recent, Window
@@ -36,24 +36,24 @@ GPU = {
 
 class Run:
     def __init__(self):
-        self.deriver, self.now_s = Deriver(SETTINGS, 0.0), 0.0
+        self.signals, self.now_s = Signals(SETTINGS, 0.0), 0.0
 
     def see(self, **rooms):
         self.now_s += 5
-        self.deriver.snapshot_is(Snapshot(at=0.0, **rooms), self.now_s)
+        self.signals.snapshot_is(Snapshot(at=0.0, **rooms), self.now_s)
         return self.values()
 
     def values(self):
-        return self.deriver.samples(self.now_s).values
+        return self.signals.samples(self.now_s).values
 
     def engines(self, *facts):
-        self.deriver.engines_are(facts, self.now_s)
+        self.signals.engines_are(facts, self.now_s)
 
 
 def test_every_signal_that_is_made_is_a_signal_that_rules_may_name():
     run = Run()
     run.engines(EngineFacts("chat", "vllm", "ready", gpus=("g",)))
-    run.deriver.link_is(LinkChanged("connected", clock_skew_ms=-1500))
+    run.signals.link_is(LinkChanged("connected", clock_skew_ms=-1500))
     page = {
         "state": "ready",
         "running": 1,
@@ -161,10 +161,10 @@ def test_a_main_process_killed_for_memory_is_known_from_the_actor_since_its_grou
 
 def test_a_removed_engine_is_gone_on_purpose():
     run = Run()
-    assert "engine" not in run.deriver.samples(0).whole
+    assert "engine" not in run.signals.samples(0).whole
     run.engines(EngineFacts("chat", "vllm", "ready"))
     run.engines()
-    samples = run.deriver.samples(0)
+    samples = run.signals.samples(0)
     assert (samples.values["engine"], samples.whole) == ({}, {"engine"})
 
 

@@ -45,7 +45,7 @@ from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.alerts.actor import AlertsActor
 from actors.metrics.alerts.rules import DEFAULT_RULES
-from actors.metrics.gpu import Gpus
+from actors.metrics.gpu import uuids_within
 from actors.metrics.sampler import Sampled, Snapshot
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
@@ -68,6 +68,8 @@ from protocol.messages.reports import Event, Inventory
 JOURNAL_FILE = "journal.sqlite"
 EVENTS_SHOWN = 500
 EVENTS_S = 5.0
+GPUS_S = 15.0
+"""How long a GPU driver may take at the start; one that hangs does not keep the rest from running."""
 OFTEN = Limit(5, 300.0, LimitAction.ESCALATE)
 """An actor that fails more often than this is beyond a restart; the process is begun anew."""
 AUX = Limit(10, 600.0, LimitAction.GIVE_UP)
@@ -246,8 +248,7 @@ def _shown(event: Event) -> dict[str, Any]:
 
 def _machine(settings: Settings) -> Machine:
     facts = host.inventory(())
-    gpus = Gpus()
-    uuids = tuple(gpu.uuid for gpu in gpus.sample()) if settings.metrics.gpu and gpus.start() else ()
+    uuids = uuids_within(GPUS_S) if settings.metrics.gpu else ()
     return Machine(float(facts["cpu.count"] or 1), int(facts["memory.total_bytes"] or 0), uuids)
 
 

@@ -15,6 +15,9 @@ from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
+from .amd import AmdGpus
+from .gpu import Gpus
+from .gpu_watch import GpuLook, GpuWatch, no_gpus
 from .report import Reporter
 from .sampler import Sampled, Sampler, Snapshot
 
@@ -42,12 +45,18 @@ class SamplerActor(Actor):
         self._engines: tuple[EngineFacts, ...] = ()
         self._alerts: tuple[str, ...] = ()
         self._latest: Snapshot | None = None
-        self._stop = threading.Event()
+        self._stop, self._wake = threading.Event(), threading.Event()
         self._log = structlog.get_logger().bind(actor="metrics")
 
     def on_start(self) -> object:
         """Start the collector; the first report comes with the first full interval."""
-        self.context.task("collect", self._collect, cancel=self._stop.set)
+        look = no_gpus
+        if self._settings.gpu:
+            watch = GpuWatch(Gpus(), AmdGpus(), self._settings.gpu_interval_s, self.context.now, self._wake.set)
+            self.context.task("gpu", watch.look_on, cancel=watch.stop)
+            self.context.task("gpu events", watch.listen, cancel=watch.stop)
+            look = watch.latest
+        self.context.task("collect", self._collect, look, cancel=self._end)
         self.context.after(self.context.rng.uniform(0.2, 1.0) * self._settings.report_interval_s, _Report())
         return None
 
@@ -63,23 +72,31 @@ class SamplerActor(Actor):
                 self._publish(snapshot)
             case _Report():
                 self._report()
+            case TaskDone(name="gpu" | "gpu events"):
+                pass  # a machine without GPUs
             case TaskDone() | TaskFailed():
                 raise RuntimeError(f"the collector ended: {message}")
             case _:
                 self.context.unhandled(message)
         return None
 
-    def _collect(self) -> None:
-        """In the collector's thread: an absolute schedule, missed ticks are left out."""
-        sampler = Sampler(self._settings, self._directories, self._docker_host)
+    def _end(self) -> None:
+        self._stop.set()
+        self._wake.set()
+
+    def _collect(self, gpus: Callable[[], GpuLook]) -> None:
+        """In the collector's thread: an absolute schedule, missed ticks are left out; a GPU's event comes at once."""
+        sampler = Sampler(self._settings, self._directories, self._docker_host, gpus)
         interval_s = min(self._settings.host_interval_s, self._settings.engine_interval_s)
         due = self.context.now()
         try:
             while not self._stop.is_set():
+                self._wake.clear()
                 self._tell_self(Sampled(sampler.sample(self._engines, self._wall())))
                 now = self.context.now()
                 due = max(due + interval_s, now)
-                self._stop.wait(due - now)
+                if self._wake.wait(due - now):
+                    due = self.context.now()
         finally:
             sampler.close()
 

@@ -32,6 +32,12 @@ def groups_of(kept: Kept, pid: int) -> dict[str, str]:
     return found
 
 
+def group_of(kept: Kept, pid: int | None) -> str | None:
+    """One name for the container of a process, the same for all of its processes; None when it is gone."""
+    groups = {} if pid is None else groups_of(kept, pid)
+    return groups.get("memory") or groups.get("") or None
+
+
 def read_usage(kept: Kept, pid: int) -> Usage | None:
     """The usage of the container of this process; None when it is gone."""
     groups = groups_of(kept, pid)

@@ -1,80 +1,245 @@
-"""The one home of pynvml: NVIDIA GPUs by UUID. Every figure is optional; what is not supported is never 0."""
+"""The one home of pynvml: NVIDIA GPUs by UUID. Every figure is optional; what is not supported is never 0.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+One thread owns a Gpus: it starts the library once, keeps handles, and asks what gpu_queries names. A second thread may
+wait in `wait_event`. No call here has a deadline, since the vendor's library has none: gpu_watch sees a hang from
+outside.
+"""
+
+import ctypes
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from .gpu_queries import QUERIES, Figures, Pace, Query
 
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One GPU at one moment."""
+VERSION_FILE = Path("/sys/module/nvidia/version")
+"""Of the loaded kernel module; another than at the start means that the driver was changed under us."""
+RETRY_S = 60.0
+"""Between two tries to find a driver that is not loaded, or a GPU that is lost."""
+XID_EVENT = 0x8
+FOREVER = ("NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION", "NO_DATA")
+"""Answers that stay the same while the driver is loaded: asked once, and remembered."""
+GONE = ("GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND")
+UNLOADED = ("DRIVER_NOT_LOADED", "UNINITIALIZED")
 
-    uuid: str
-    name: str
-    memory_total_bytes: int | None = None
-    memory_used_bytes: int | None = None
-    utilization: float | None = None
-    """0..1"""
-    temperature_c: float | None = None
-    power_w: float | None = None
+
+@dataclass(slots=True)
+class _Kept:
+    """What is remembered of one GPU."""
+
+    handle: Any
+    once: Figures = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+    """What was asked once."""
+    slow: Figures = field(default_factory=dict)
+    unsupported: set[str] = field(default_factory=set)
+    lost: bool = False
+    ask_again_s: float = 0.0
 
 
 class Gpus:
-    """All GPUs; one thread calls it. Without a driver there are none, and that is no fault."""
+    """All GPUs of one driver; one thread calls it. Without a driver there are none, and that is no fault."""
 
-    def __init__(self) -> None:
+    def __init__(self, version_file: Path = VERSION_FILE, slow_s: float = 15.0) -> None:
+        self._version_file, self._slow_s = version_file, slow_s
         self._nvml: Any = None
-        self._handles: dict[str, Any] = {}
-        self._unsupported: set[tuple[str, str]] = set()
+        self._kept: dict[str, _Kept] = {}
+        self._seen: set[str] = set()
+        self._codes: Mapping[int, str] = {}
+        self._running = self.mismatch = False
+        self._try_again_s: float | None = 0.0
+        self._slow_at_s = 0.0
+        self._module_version = ""
+        self._events: Any = None
+        self.version = ""
         self.why = ""
         """Why there are none, for people."""
 
-    def start(self) -> bool:
-        """Load the driver's library; False when there is nothing to measure."""
+    # -- the library -----------------------------------------------------------------------------------------
+
+    def start(self, now_s: float = 0.0) -> bool:
+        """Load the driver's library and find the GPUs; False when there is nothing to measure."""
         try:
             import pynvml  # noqa: PLC0415  # only where GPUs are measured: 2 MiB, and a library that may be absent
-
-            self._nvml = pynvml
-            self._nvml.nvmlInit()
-            for index in range(self._nvml.nvmlDeviceGetCount()):
-                handle = self._nvml.nvmlDeviceGetHandleByIndex(index)
-                self._handles[_text(self._nvml.nvmlDeviceGetUUID(handle))] = handle
-        except Exception as error:  # noqa: BLE001  # the library raises a class for each code, and OSError beside
-            self.why = str(error)
+        except ImportError as error:
+            self.why, self._try_again_s = str(error), None
             return False
-        return bool(self._handles)
+        self._nvml = pynvml
+        self._codes = {getattr(pynvml, name): name.removeprefix("NVML_ERROR_") for name in _error_names(pynvml)}
+        try:
+            pynvml.nvmlInit()
+            self._running, self.mismatch = True, False
+            self._find()
+        except pynvml.NVMLError as error:
+            self._failed(error, now_s)
+            return False
+        return bool(self._kept)
 
-    def sample(self) -> tuple[Gpu, ...]:
-        """Every GPU now; one that is lost is left out."""
-        return tuple(found for uuid, handle in self._handles.items() if (found := self._one(uuid, handle)) is not None)
+    def _failed(self, error: Any, now_s: float) -> None:
+        code = self._codes.get(error.value, "")
+        self.why, self._running = str(error), False
+        self.mismatch = code == "LIB_RM_VERSION_MISMATCH"
+        self._try_again_s = None if code == "LIBRARY_NOT_FOUND" else now_s + RETRY_S
 
-    def _one(self, uuid: str, handle: Any) -> Gpu | None:
+    def _find(self) -> None:
+        """Handles of every GPU that answers; one that is lost keeps the handle it had."""
         nvml = self._nvml
-        name = self._ask(uuid, "name", lambda: nvml.nvmlDeviceGetName(handle))
-        memory = self._ask(uuid, "memory", lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-        busy = self._ask(uuid, "utilization", lambda: nvml.nvmlDeviceGetUtilizationRates(handle))
-        heat = self._ask(uuid, "temperature", lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
-        power = self._ask(uuid, "power", lambda: nvml.nvmlDeviceGetPowerUsage(handle))
-        return Gpu(
-            uuid=uuid,
-            name=_text(name) if name is not None else "",
-            memory_total_bytes=None if memory is None else int(memory.total),
-            memory_used_bytes=None if memory is None else int(memory.used),
-            utilization=None if busy is None else busy.gpu / 100,
-            temperature_c=None if heat is None else float(heat),
-            power_w=None if power is None else power / 1000,
-        )
+        self.version, self._module_version = _text(nvml.nvmlSystemGetDriverVersion()), self._module()
+        before, self._kept = self._kept, {}
+        for index in range(nvml.nvmlDeviceGetCount()):
+            try:
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                uuid = _text(nvml.nvmlDeviceGetUUID(handle))
+            except nvml.NVMLError:
+                continue  # known from before or not, it is missing now: see `missing`
+            self._kept[uuid] = _Kept(handle)
+        for uuid, kept in before.items():
+            if uuid not in self._kept and kept.lost:
+                self._kept[uuid] = kept
+        self._seen |= set(self._kept)
+        self._slow_at_s = 0.0
+        self._listen()
 
-    def _ask(self, uuid: str, what: str, question: Callable[[], Any]) -> Any:
-        """One question; what a GPU does not support is not asked again."""
-        if (uuid, what) in self._unsupported:
+    def stop(self) -> None:
+        """Give the library back."""
+        if self._running:
+            self._running = False
+            self._nvml.nvmlShutdown()
+
+    def _module(self) -> str:
+        try:
+            return self._version_file.read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """Of every GPU, in the driver's order."""
+        return tuple(self._kept)
+
+    # -- looks -----------------------------------------------------------------------------------------------
+
+    def sample(self, now_s: float = 0.0) -> dict[str, Figures]:
+        """UUID -> figures, now. A lost GPU has `lost`; without a driver there are none."""
+        if not self._running:
+            if self._nvml is None or self._try_again_s is None or now_s < self._try_again_s:
+                return {}
+            if not self.start(now_s):
+                return {}
+        if self._module() != self._module_version:
+            self.mismatch = True
+        slow = now_s >= self._slow_at_s
+        if slow:
+            self._slow_at_s = now_s + self._slow_s
+        return {uuid: self._one(kept, now_s, slow=slow) for uuid, kept in list(self._kept.items()) if self._running}
+
+    def driver(self) -> Figures | None:
+        """Figures of the driver; None where there never was one."""
+        if not self._seen and not self.mismatch:
+            return None
+        missing = len(self._seen - set(self._kept)) if self._running else None
+        return {"version": self.version, "mismatch": int(self.mismatch), "gpus_missing": missing}
+
+    def _one(self, kept: _Kept, now_s: float, *, slow: bool) -> Figures:
+        if kept.lost and now_s < kept.ask_again_s:
+            return {**kept.once, "lost": 1}
+        kept.lost = False
+        if slow:
+            kept.slow.clear()  # what does not come now is not known, rather than old
+        found: Figures = {}
+        for query in QUERIES:
+            if query.pace is Pace.ONCE:
+                if query.name not in kept.asked:
+                    kept.asked.add(query.name)
+                    self._ask(kept, query, kept.once, now_s)
+            elif query.pace is Pace.FAST:
+                self._ask(kept, query, found, now_s)
+            elif slow:
+                self._ask(kept, query, kept.slow, now_s)
+            if kept.lost:
+                return {**kept.once, "lost": 1}
+        if "memory" in kept.unsupported and "memory_total_bytes" not in found and not kept.slow.get("mig"):
+            found["unified"] = True
+        return {**kept.once, **kept.slow, **found, "lost": 0}
+
+    def _ask(self, kept: _Kept, query: Query, into: Figures, now_s: float) -> None:
+        """One question; what this GPU cannot answer is not asked again."""
+        if query.name in kept.unsupported:
+            return
+        try:
+            into.update(query.ask(self._nvml, kept.handle))
+        except self._nvml.NVMLError as error:
+            code = self._codes.get(error.value, "")
+            if code in FOREVER:
+                kept.unsupported.add(query.name)
+            elif code in GONE:
+                kept.lost, kept.ask_again_s = True, now_s + RETRY_S
+            elif code in UNLOADED:
+                self._failed(error, now_s)
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Events of every GPU that has them; asked for more than it has, a GPU would refuse all."""
+        nvml = self._nvml
+        self._events = nvml.nvmlEventSetCreate()
+        for kept in self._kept.values():
+            try:
+                if nvml.nvmlDeviceGetSupportedEventTypes(kept.handle) & XID_EVENT:
+                    nvml.nvmlDeviceRegisterEvents(kept.handle, XID_EVENT, self._events)
+            except nvml.NVMLError:
+                continue
+
+    def wait_event(self, timeout_s: float) -> tuple[str, int] | None:
+        """The next (UUID, Xid) within the time, in a thread of its own; None when there was none.
+
+        Once the driver is away it returns at once: the caller waits by itself then.
+        """
+        if not self._running or self._events is None:
             return None
         try:
-            return question()
-        except self._nvml.NVMLError as error:
-            if error.value in {self._nvml.NVML_ERROR_NOT_SUPPORTED, self._nvml.NVML_ERROR_FUNCTION_NOT_FOUND}:
-                self._unsupported.add((uuid, what))
+            event = self._nvml.nvmlEventSetWait(self._events, int(timeout_s * 1000))
+        except self._nvml.NVMLError:
             return None
+        by_address = {_address(kept.handle): uuid for uuid, kept in list(self._kept.items())}
+        uuid = by_address.get(_address(event.device))  # asked for its UUID, a GPU that fell off the bus says nothing
+        return None if uuid is None or event.eventType != XID_EVENT else (uuid, int(event.eventData))
+
+    @property
+    def never(self) -> bool:
+        """Whether this machine has no such library at all, so that there is nothing to wait for."""
+        return self._try_again_s is None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a driver that answers."""
+        return self._running
+
+
+def uuids_within(timeout_s: float) -> tuple[str, ...]:
+    """Every GPU of this machine, in the driver's order; none when the driver does not answer in time."""
+    found: list[str] = []
+
+    def ask() -> None:
+        gpus = Gpus()
+        gpus.start()
+        found.extend(gpus.uuids)
+        gpus.stop()
+
+    thread = threading.Thread(target=ask, name="gpus at start", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return tuple(found)
+
+
+def _error_names(nvml: Any) -> tuple[str, ...]:
+    return tuple(name for name in dir(nvml) if name.startswith("NVML_ERROR_"))
+
+
+def _address(handle: Any) -> int:
+    return ctypes.addressof(handle.contents)
 
 
 def _text(value: Any) -> str:

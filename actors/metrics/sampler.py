@@ -2,7 +2,7 @@
 
 import http.client
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from config.metrics import MetricsSettings
 from . import cgroup, engine_schema, host, procfs
 from .docker_ping import docker_answers
 from .exposition import PAGE_MAX_BYTES, parse
-from .gpu import Gpus
+from .gpu_watch import GpuLook, no_gpus
+
+FOREIGN = "-"
+"""Stands for every program on a GPU that is in no engine's container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +61,29 @@ class Sampled:
 class Sampler:
     """Keeps what rates need between two looks; one thread calls it."""
 
-    def __init__(self, settings: MetricsSettings, directories: Sequence[Path], docker_host: str = "") -> None:
+    def __init__(
+        self,
+        settings: MetricsSettings,
+        directories: Sequence[Path],
+        docker_host: str = "",
+        gpus: Callable[[], GpuLook] = no_gpus,
+    ) -> None:
         self._settings, self._directories, self._docker_host = settings, tuple(directories), docker_host
         self._kept = procfs.Kept()
-        self._gpus = Gpus()
-        self._has_gpus = settings.gpu and self._gpus.start()
+        self._gpus = gpus
         self._before: procfs.Counters | None = None
         self._pages: dict[str, tuple[float, dict[str, float]]] = {}
         self._cpu: dict[str, tuple[float, float]] = {}
 
     def sample(self, engines: Sequence[EngineFacts], wall: float) -> Snapshot:
         """Look at everything once."""
+        gpus = self._gpus()
         return Snapshot(
             at=wall,
             host=self._host(),
             disks={str(directory): found for directory in self._directories if (found := host.disk(directory))},
-            gpus=self._gpu_figures(),
+            drivers={} if gpus.driver is None else {"gpu": gpus.driver},
+            gpus={uuid: self._gpu(figures, engines) for uuid, figures in gpus.gpus.items()},
             containers={engine.name: found for engine in engines if (found := self._container(engine))},
             engines={engine.name: self._engine(engine) for engine in engines},
             agent=host.own_process(),
@@ -97,13 +107,18 @@ class Sampler:
             figures |= _host_rates(before, now)
         return figures
 
-    def _gpu_figures(self) -> dict[str, Any]:
-        if not self._has_gpus:
-            return {}
-        figures = {gpu.uuid: asdict(gpu) for gpu in self._gpus.sample()}
-        for values in figures.values():
-            del values["uuid"]
-        return figures
+    def _gpu(self, figures: dict[str, Any], engines: Sequence[EngineFacts]) -> dict[str, Any]:
+        """Its figures, with its processes by the engine whose container they are in."""
+        found = {name: value for name, value in figures.items() if name != "processes"}
+        if "processes" not in figures:
+            return found
+        groups = {group: engine.name for engine in engines if (group := cgroup.group_of(self._kept, engine.pid))}
+        by_engine: dict[str, int | None] = {}
+        for pid, size in figures["processes"]:
+            name = groups.get(cgroup.group_of(self._kept, pid) or "", FOREIGN)
+            before = by_engine.get(name, 0)
+            by_engine[name] = None if size is None or before is None else before + size
+        return found | {"processes": len(figures["processes"]), "memory_by_engine": by_engine}
 
     def _container(self, engine: EngineFacts) -> dict[str, Any] | None:
         if engine.pid is None:

@@ -12,6 +12,7 @@ from tests.bed.demo_world import World
 from tests.bed.places import short_folder
 from tests.bed.processes import wait_until
 from tests.e2e.test_master_and_link import connected, enrol
+from tests.fakes.nvml.machine import Machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -61,10 +62,14 @@ def known(world, state):
     return {row["rule"]: row for row in world.operator("alerts")["alerts"] if row["state"] == state}
 
 
+def told(world, rule, state="firing", timeout_s=40):
+    return wait_until(lambda: known(world, state).get(rule), timeout_s=timeout_s, what=f"{rule} {state}")
+
+
 def test_a_dead_docker_is_an_alert_at_the_master_once_and_its_return_the_end(world):
     enrol(world)
     connected(world)
-    firing = wait_until(lambda: known(world, "firing").get("docker_down"), timeout_s=40, what="the alert")
+    firing = told(world, "docker_down")
     assert (firing["severity"], firing["labels"]) == ("critical", {"host": "host"})
     (shown,) = [alert for alert in world.agent_command("alerts")["alerts"] if alert["rule"] == "docker_down"]
     assert shown["fingerprint"] == firing["fingerprint"]
@@ -75,7 +80,36 @@ def test_a_dead_docker_is_an_alert_at_the_master_once_and_its_return_the_end(wor
     wait_until(lambda: world.agent_command("status")["link"]["state"] == "connected", timeout_s=30, what="the link")
     wait_until(lambda: world.agent_command("alerts")["alerts"], timeout_s=10, what="the saved set")
     with docker_at(world.folder / "docker.sock"):
-        over = wait_until(lambda: known(world, "resolved").get("docker_down"), timeout_s=60, what="the end")
+        over = told(world, "docker_down", "resolved", 60)
     assert over["fingerprint"] == firing["fingerprint"]
     assert over["starts_at_ms"] == firing["starts_at_ms"], "the restart did not raise it anew"
     assert over["sequence"] == firing["sequence"] + 1
+
+
+def test_what_gpus_suffer_reaches_the_master(world):
+    machine = Machine(world.folder / "gpus")
+    world.environment |= machine.environment()
+    enrol(world)
+    (agent,) = connected(world)
+    assert agent["inventory"]["gpu.count"] == 2
+    first, second = agent["inventory"]["gpu.uuids"]
+    wait_until(lambda: f"gpu.{first}.temperature_c" in figures(world), timeout_s=30, what="figures of the GPU")
+
+    machine.xid(0, 79)
+    fatal = told(world, "gpu_xid_fatal")
+    assert fatal["text"] == f"GPU {first}: Xid 79, the GPU has fallen off the bus"
+    machine.gpu(0, lost=1)
+    machine.gpu(1, ecc_uncorrectable=2)
+    assert told(world, "gpu_lost")["labels"] == {"gpu": first}
+    assert told(world, "gpu_ecc_uncorrectable")["labels"] == {"gpu": second}
+
+    machine.gpu(1, hang=1)
+    assert told(world, "gpu_driver_hung")["labels"] == {"driver": "gpu"}
+    held = {alert["rule"]: alert for alert in world.agent_command("alerts")["alerts"]}
+    assert held["gpu_ecc_uncorrectable"]["follows_from"] == "gpu_driver_hung"
+    machine.gpu(1, hang=0)
+    told(world, "gpu_driver_hung", "resolved")
+
+
+def figures(world):
+    return world.operator("metrics", world.agent_id)

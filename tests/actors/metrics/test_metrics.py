@@ -15,7 +15,6 @@ from actors.journal.messages import Volatile
 from actors.metrics import cgroup, engine_schema, host, procfs
 from actors.metrics.actor import SamplerActor
 from actors.metrics.exposition import parse
-from actors.metrics.gpu import Gpus
 from actors.metrics.report import Reporter
 from actors.metrics.sampler import Sampled, Sampler, Snapshot
 from actors.supervision.spec import ChildSpec, SupervisorSpec
@@ -83,13 +82,6 @@ def test_the_inventory_names_the_machine():
     assert facts["cpu.count"] == os.cpu_count()
     assert facts["memory.total_bytes"] == psutil.virtual_memory().total
     assert facts["disk./tmp/not/there/yet.total_bytes"] == facts["disk./tmp.total_bytes"]
-
-
-def test_no_driver_is_no_gpu_and_no_fault():
-    gpus = Gpus()
-    assert gpus.start() is False
-    assert gpus.why
-    assert gpus.sample() == ()
 
 
 def oracle(text):

@@ -1,0 +1,171 @@
+"""What is asked of an NVIDIA GPU, how often, and what it is called: data for gpu.py, which owns the library.
+
+A query is a function of the library and a handle that returns figures; what raises has none. Costs of the vendor's
+calls differ by three orders of magnitude, and some hold a lock that the engines need: the dear ones are slow ones.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+Figures = dict[str, Any]
+LINKS_MAX = 36
+LINK_ERRORS = (0, 1, 2)
+"""Replay, recovery, CRC: the counters of an NVLink that mean trouble."""
+KIB = 1024
+THERMAL_BITS = 0x20 | 0x40
+"""Slowed by software or hardware for heat."""
+BRAKE_BIT = 0x80
+CAP_BIT = 0x04
+GPU_SENSOR = 0
+SLOWDOWN_THRESHOLD = 1
+CLOCK_SM, CLOCK_MEMORY = 1, 2
+VOLATILE = 0
+CORRECTED, UNCORRECTABLE = 0, 1
+
+
+class Pace(IntEnum):
+    """How often a query is asked."""
+
+    ONCE = 0
+    """It does not change while the driver is loaded."""
+    FAST = 1
+    SLOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question."""
+
+    name: str
+    pace: Pace
+    ask: Callable[[Any, Any], Figures]
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _memory(nvml: Any, handle: Any) -> Figures:
+    found = nvml.nvmlDeviceGetMemoryInfo(handle)
+    return {"memory_total_bytes": int(found.total), "memory_used_bytes": int(found.used)}
+
+
+def _load(nvml: Any, handle: Any) -> Figures:
+    found = nvml.nvmlDeviceGetUtilizationRates(handle)
+    return {"utilization": found.gpu / 100, "memory_utilization": found.memory / 100}
+
+
+def _reasons(nvml: Any, handle: Any) -> Figures:
+    try:
+        bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
+    except nvml.NVMLError_FunctionNotFound:  # drivers before 535 have the older name only
+        bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    return {
+        "throttle_thermal": bool(bits & THERMAL_BITS),
+        "throttle_brake": bool(bits & BRAKE_BIT),
+        "throttle_power_cap": bool(bits & CAP_BIT),
+    }
+
+
+def _rows(nvml: Any, handle: Any) -> Figures:
+    corrected, uncorrectable, pending, failed = nvml.nvmlDeviceGetRemappedRows(handle)
+    return {
+        "remapped_rows": corrected + uncorrectable,
+        "remap_pending": int(bool(pending)),
+        "remap_failure": int(bool(failed)),
+    }
+
+
+def _link(nvml: Any, handle: Any) -> Figures:
+    return {
+        "pcie_generation": nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle),
+        "pcie_width": nvml.nvmlDeviceGetCurrPcieLinkWidth(handle),
+        "pcie_width_max": nvml.nvmlDeviceGetMaxPcieLinkWidth(handle),
+    }
+
+
+def _traffic(nvml: Any, handle: Any) -> Figures:
+    return {
+        "pcie_sent_bytes_per_s": nvml.nvmlDeviceGetPcieThroughput(handle, 0) * KIB,
+        "pcie_received_bytes_per_s": nvml.nvmlDeviceGetPcieThroughput(handle, 1) * KIB,
+    }
+
+
+def _nvlinks(nvml: Any, handle: Any) -> Figures:
+    """Links until the first that the GPU does not have; without one there is no figure."""
+    up = errors = there = 0
+    for link in range(LINKS_MAX):
+        try:
+            state = nvml.nvmlDeviceGetNvLinkState(handle, link)
+        except nvml.NVMLError_InvalidArgument:
+            break
+        there += 1
+        up += bool(state)
+        errors += _link_errors(nvml, handle, link) if state else 0
+    return {"nvlinks_up": up, "nvlink_errors": errors} if there else {}
+
+
+def _link_errors(nvml: Any, handle: Any, link: int) -> int:
+    try:
+        return sum(nvml.nvmlDeviceGetNvLinkErrorCounter(handle, link, kind) for kind in LINK_ERRORS)
+    except (nvml.NVMLError_NotSupported, nvml.NVMLError_InvalidArgument):
+        return 0
+
+
+def _processes(nvml: Any, handle: Any) -> Figures:
+    """Process id and bytes, None where the driver does not say."""
+    found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    return {"processes": tuple((int(one.pid), one.usedGpuMemory) for one in found)}
+
+
+def _mig(nvml: Any, handle: Any) -> Figures:
+    """Each slice of a GPU in MIG mode with its memory."""
+    if not nvml.nvmlDeviceGetMigMode(handle)[0]:
+        return {"mig": None}
+    slices: Figures = {}
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        try:
+            part = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
+        except nvml.NVMLError_NotFound:
+            continue
+        slices[_text(nvml.nvmlDeviceGetUUID(part))] = _memory(nvml, part)
+    return {"mig": slices}
+
+
+def _one(name: str, function: str, *arguments: int, scale: float | None = None) -> Callable[[Any, Any], Figures]:
+    """A query of one call and one number."""
+
+    def ask(nvml: Any, handle: Any) -> Figures:
+        value = getattr(nvml, function)(handle, *arguments)
+        return {name: value if scale is None else value * scale}
+
+    return ask
+
+
+QUERIES = (
+    Query("name", Pace.ONCE, lambda nvml, handle: {"name": _text(nvml.nvmlDeviceGetName(handle))}),
+    Query("slowdown", Pace.ONCE, _one("slowdown_c", "nvmlDeviceGetTemperatureThreshold", SLOWDOWN_THRESHOLD)),
+    Query("memory", Pace.FAST, _memory),
+    Query("load", Pace.FAST, _load),
+    Query("temperature", Pace.FAST, _one("temperature_c", "nvmlDeviceGetTemperature", GPU_SENSOR)),
+    Query("power", Pace.FAST, _one("power_w", "nvmlDeviceGetPowerUsage", scale=0.001)),
+    Query("clock", Pace.FAST, _one("clock_sm_mhz", "nvmlDeviceGetClockInfo", CLOCK_SM)),
+    Query("reasons", Pace.FAST, _reasons),
+    Query("memory clock", Pace.SLOW, _one("clock_memory_mhz", "nvmlDeviceGetClockInfo", CLOCK_MEMORY)),
+    Query("power limit", Pace.SLOW, _one("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit", scale=0.001)),
+    Query("energy", Pace.SLOW, _one("energy_j_total", "nvmlDeviceGetTotalEnergyConsumption", scale=0.001)),
+    Query("fan", Pace.SLOW, _one("fan_share", "nvmlDeviceGetFanSpeed", scale=0.01)),
+    Query("corrected", Pace.SLOW, _one("ecc_corrected", "nvmlDeviceGetTotalEccErrors", CORRECTED, VOLATILE)),
+    Query(
+        "uncorrectable", Pace.SLOW, _one("ecc_uncorrectable", "nvmlDeviceGetTotalEccErrors", UNCORRECTABLE, VOLATILE)
+    ),
+    Query("rows", Pace.SLOW, _rows),
+    Query("link", Pace.SLOW, _link),
+    Query("replays", Pace.SLOW, _one("pcie_replays", "nvmlDeviceGetPcieReplayCounter")),
+    Query("traffic", Pace.SLOW, _traffic),
+    Query("nvlinks", Pace.SLOW, _nvlinks),
+    Query("processes", Pace.SLOW, _processes),
+    Query("mig", Pace.SLOW, _mig),
+)

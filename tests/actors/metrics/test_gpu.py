@@ -1,0 +1,402 @@
+"""GPUs through the unmodified pynvml over the stand-in library: every figure, every way a driver can fail."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from actors.facts import EngineFacts
+from actors.metrics.amd import AmdGpus
+from actors.metrics.gpu import RETRY_S, Gpus, uuids_within
+from actors.metrics.gpu_queries import QUERIES
+from actors.metrics.gpu_watch import HUNG_S, GpuLook, GpuWatch
+from actors.metrics.sampler import Sampler
+from actors.metrics.xid import CLASSES, XIDS, meaning
+from config.metrics import MetricsSettings
+from tests.bed.processes import wait_until
+from tests.fakes.nvml.machine import Machine, loaded
+
+FIRST, SECOND = (f"GPU-00000000-0000-0000-0000-{number:012d}" for number in range(2))
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    loaded()
+    made = Machine(tmp_path / "gpus")
+    monkeypatch.setenv("FAKE_NVML", str(made.file))
+    return made
+
+
+@pytest.fixture
+def version(tmp_path):
+    file = tmp_path / "version"
+    file.write_text("580.65.06\n")
+    return file
+
+
+@pytest.fixture
+def gpus(machine, version):
+    made = Gpus(version)
+    assert made.start()
+    yield made
+    made.stop()
+
+
+def test_every_figure_is_what_the_machine_has(machine, gpus):
+    machine.gpu(
+        0,
+        name="NVIDIA H100 80GB HBM3",
+        memory_total=80 << 30,
+        memory_used=3 << 30,
+        utilization=57,
+        memory_utilization=21,
+        temperature=61,
+        slowdown=87,
+        power_mw=345_600,
+        power_limit_mw=700_000,
+        energy_mj=9_000,
+        fan=40,
+        clock_sm=1_755,
+        clock_memory=2_619,
+        reasons=hex(0x40 | 0x04),
+        ecc_corrected=5,
+        ecc_uncorrectable=1,
+        rows_corrected=2,
+        rows_uncorrectable=1,
+        rows_pending=1,
+        rows_failed=0,
+        pcie_generation=5,
+        pcie_width=8,
+        pcie_width_max=16,
+        pcie_replays=3,
+        pcie_sent_kib=100,
+        pcie_received_kib=200,
+        links=18,
+        links_up=17,
+        link_errors=2,
+        processes="101:1024,102:?",
+    )
+    figures = gpus.sample()
+    assert list(figures) == [FIRST, SECOND] == list(gpus.uuids)
+    assert figures[FIRST] == {
+        "name": "NVIDIA H100 80GB HBM3",
+        "slowdown_c": 87,
+        "memory_total_bytes": 80 << 30,
+        "memory_used_bytes": 3 << 30,
+        "utilization": 0.57,
+        "memory_utilization": 0.21,
+        "temperature_c": 61,
+        "power_w": pytest.approx(345.6),
+        "power_limit_w": pytest.approx(700),
+        "energy_j_total": pytest.approx(9),
+        "fan_share": pytest.approx(0.4),
+        "clock_sm_mhz": 1_755,
+        "clock_memory_mhz": 2_619,
+        "throttle_thermal": True,
+        "throttle_brake": False,
+        "throttle_power_cap": True,
+        "ecc_corrected": 5,
+        "ecc_uncorrectable": 1,
+        "remapped_rows": 3,
+        "remap_pending": 1,
+        "remap_failure": 0,
+        "pcie_generation": 5,
+        "pcie_width": 8,
+        "pcie_width_max": 16,
+        "pcie_replays": 3,
+        "pcie_sent_bytes_per_s": 100 << 10,
+        "pcie_received_bytes_per_s": 200 << 10,
+        "nvlinks_up": 17,
+        "nvlink_errors": 6,
+        "processes": ((101, 1_024), (102, None)),
+        "mig": None,
+        "lost": 0,
+    }
+    assert gpus.driver() == {"version": "580.65.06", "mismatch": 0, "gpus_missing": 0}
+
+
+SYMBOLS = {
+    "name": "nvmlDeviceGetName",
+    "slowdown": "nvmlDeviceGetTemperatureThreshold",
+    "memory": "nvmlDeviceGetMemoryInfo",
+    "load": "nvmlDeviceGetUtilizationRates",
+    "temperature": "nvmlDeviceGetTemperature",
+    "power": "nvmlDeviceGetPowerUsage",
+    "clock": "nvmlDeviceGetClockInfo",
+    "memory clock": "nvmlDeviceGetClockInfo",
+    "reasons": "nvmlDeviceGetCurrentClocksEventReasons",
+    "power limit": "nvmlDeviceGetEnforcedPowerLimit",
+    "energy": "nvmlDeviceGetTotalEnergyConsumption",
+    "fan": "nvmlDeviceGetFanSpeed",
+    "corrected": "nvmlDeviceGetTotalEccErrors",
+    "uncorrectable": "nvmlDeviceGetTotalEccErrors",
+    "rows": "nvmlDeviceGetRemappedRows",
+    "link": "nvmlDeviceGetCurrPcieLinkWidth",
+    "replays": "nvmlDeviceGetPcieReplayCounter",
+    "traffic": "nvmlDeviceGetPcieThroughput",
+    "nvlinks": "nvmlDeviceGetNvLinkState",
+    "processes": "nvmlDeviceGetComputeRunningProcesses_v3",
+    "mig": "nvmlDeviceGetMigMode",
+}
+NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, UNKNOWN, RESET_REQUIRED = 3, 4, 13, 999, 16
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+@pytest.mark.parametrize("code", [NOT_SUPPORTED, NO_PERMISSION])
+def test_a_figure_that_a_gpu_does_not_have_is_absent_never_zero_and_not_asked_again(machine, version, query, code):
+    made = Gpus(version)
+    machine.gpu(0, **{f"fail.{SYMBOLS[query.name]}": code})
+    assert made.start()
+    whole, part = made.sample(0.0)[SECOND], made.sample(20.0)[FIRST]
+    machine.gpu(0, **{f"fail.{SYMBOLS[query.name]}": 0})
+    later = made.sample(40.0)[FIRST]
+    made.stop()
+    gone = set(whole) - set(part)
+    assert gone
+    assert not gone & set(later), "it was remembered"
+    assert set(part) <= set(whole) | {"unified"}
+
+
+def test_a_call_that_fails_once_is_asked_again_and_its_old_figure_is_not_shown(machine, gpus):
+    gpus.sample(0.0)
+    machine.gpu(0, **{"fail.nvmlDeviceGetFanSpeed": UNKNOWN})
+    assert "fan_share" not in gpus.sample(20.0)[FIRST]
+    machine.gpu(0, **{"fail.nvmlDeviceGetFanSpeed": 0})
+    assert "fan_share" in gpus.sample(40.0)[FIRST]
+
+
+def test_an_older_driver_has_the_older_name_of_the_reasons(machine, gpus):
+    machine.gpu("all", **{"fail.nvmlDeviceGetCurrentClocksEventReasons": FUNCTION_NOT_FOUND}, reasons=0x80)
+    assert gpus.sample()[FIRST]["throttle_brake"] is True
+
+
+def test_dear_figures_are_asked_rarely_and_fixed_ones_once(machine, gpus):
+    gpus.sample(0.0)
+    machine.gpu(0, fan=99, temperature=77, name="other")
+    figures = gpus.sample(14.0)[FIRST]
+    assert (figures["fan_share"], figures["temperature_c"], figures["name"]) == (0.3, 77, "Stand-in GPU")
+    assert gpus.sample(15.0)[FIRST]["fan_share"] == 0.99
+
+
+@pytest.mark.parametrize("how", [{"lost": 1}, {"fail.nvmlDeviceGetMemoryInfo": RESET_REQUIRED}])
+def test_a_lost_gpu_says_so_alone_and_comes_back(machine, gpus, how):
+    gpus.sample(0.0)
+    machine.gpu(0, **how)
+    figures = gpus.sample(1.0)
+    assert figures[FIRST] == {"name": "Stand-in GPU", "slowdown_c": 90, "lost": 1}
+    assert figures[SECOND]["lost"] == 0
+    machine.gpu(0, **dict.fromkeys(how, 0))
+    assert gpus.sample(30.0)[FIRST]["lost"] == 1, "a lost one is asked once a minute"
+    assert gpus.sample(1.0 + RETRY_S)[FIRST]["temperature_c"] == 40
+
+
+def test_a_driver_that_is_unloaded_is_taken_up_again_and_a_gpu_that_stays_away_is_missing(machine, gpus):
+    gpus.sample(0.0)
+    machine.system(unloaded=1)
+    gpus.sample(1.0)
+    assert gpus.sample(2.0) == {}
+    assert gpus.driver()["gpus_missing"] is None
+    machine.system(unloaded=0, gpus=1)
+    assert gpus.sample(30.0) == {}, "not before its time"
+    assert list(gpus.sample(1.0 + RETRY_S)) == [FIRST]
+    assert gpus.driver()["gpus_missing"] == 1
+
+
+def test_a_library_that_does_not_fit_the_driver_is_a_mismatch(machine, version):
+    machine.system(mismatch=1)
+    gpus = Gpus(version)
+    assert not gpus.start()
+    assert gpus.driver()["mismatch"] == 1
+    assert "mismatch" in gpus.why
+
+
+def test_a_driver_that_was_changed_under_the_daemon_is_a_mismatch(gpus, version):
+    gpus.sample()
+    assert gpus.driver()["mismatch"] == 0
+    version.write_text("590.1\n")
+    gpus.sample(1.0)
+    assert gpus.driver()["mismatch"] == 1
+
+
+def test_slices_have_their_memory_and_their_parent_no_load(machine, gpus):
+    machine.gpu(0, slices=2, memory_total=40, memory_used=4)
+    figures = gpus.sample()[FIRST]
+    assert figures["mig"] == {
+        f"MIG-00000000-0000-0000-000{number}-000000000000": {"memory_total_bytes": 40, "memory_used_bytes": 4}
+        for number in range(2)
+    }
+    assert "utilization" not in figures
+    assert "unified" not in figures
+
+
+def test_no_driver_is_no_gpu_and_no_fault(monkeypatch, version):
+    loaded()
+    monkeypatch.delenv("FAKE_NVML", raising=False)
+    gpus = Gpus(version)
+    assert gpus.start() is False
+    assert gpus.why
+    assert (gpus.sample(), gpus.driver()) == ({}, None)
+
+
+def test_the_gpus_of_the_start_are_found_within_a_time(machine):
+    assert uuids_within(10.0) == (FIRST, SECOND)
+    machine.system(hang=1)
+    assert uuids_within(0.05) == ()
+    machine.system(hang=0)
+
+
+class Watched:
+    """A watch with its two threads; time is the test's."""
+
+    def __init__(self, version, amd):
+        self.now_s, self.events = 0.0, threading.Semaphore(0)
+        self.watch = GpuWatch(Gpus(version), amd, 0.01, lambda: self.now_s, self.events.release)
+        self.threads = [threading.Thread(target=run) for run in (self.watch.look_on, self.watch.listen)]
+        for thread in self.threads:
+            thread.start()
+
+    def until(self, condition):
+        def look():
+            found = self.watch.latest()
+            return found if condition(found) else None
+
+        return wait_until(look, timeout_s=10, what="the figures")
+
+    def close(self):
+        self.watch.stop()
+        for thread in self.threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def watched(machine, version, tmp_path):
+    made = Watched(version, AmdGpus(tmp_path))
+    made.until(lambda look: len(look.gpus) == 2)
+    yield made
+    machine.system(hang=0)
+    machine.gpu("all", hang=0)
+    made.close()
+
+
+def test_a_driver_that_hangs_is_seen_from_outside_and_nothing_old_is_shown(machine, watched):
+    assert watched.watch.latest().driver["hung"] == 0
+    machine.gpu(1, hang=1)
+    watched.until(lambda _look: watched.watch._began_s is not None)
+    time.sleep(0.05)  # the look that was under way at the change is over
+    watched.now_s += HUNG_S + 1
+    look = watched.until(lambda look: look.driver["hung"])
+    assert look.gpus == {}
+    machine.gpu(1, hang=0)
+    assert len(watched.until(lambda look: not look.driver["hung"]).gpus) == 2
+
+
+def test_an_event_comes_at_once_and_is_counted_by_its_class(machine, watched):
+    machine.xid(1, 79)
+    assert watched.events.acquire(timeout=5)
+    machine.xid(1, 31)
+    assert watched.events.acquire(timeout=5)
+    figures = watched.watch.latest().gpus
+    assert [figures[SECOND][f"xid_{name}_total"] for name in CLASSES] == [1, 0, 1]
+    assert (figures[SECOND]["xid_code"], figures[SECOND]["xid_text"]) == (31, XIDS[31][1])
+    assert [figures[FIRST][f"xid_{name}_total"] for name in CLASSES] == [0, 0, 0]
+    assert "xid_code" not in figures[FIRST]
+
+
+def test_unified_memory_is_the_machines_own(machine, watched):
+    machine.gpu(0, unified=1, processes="5:100,6:200")
+    watched.now_s += 20
+    figures = watched.until(lambda look: look.gpus[FIRST].get("unified")).gpus[FIRST]
+    watched.now_s += 20
+    figures = watched.until(lambda look: look.gpus[FIRST].get("memory_used_bytes")).gpus[FIRST]
+    assert figures["memory_used_bytes"] == 300
+    assert figures["memory_total_bytes"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_a_machine_without_gpus_has_no_threads_for_them(monkeypatch, tmp_path):
+    import pynvml
+
+    def absent():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+    made = Watched(tmp_path / "none", AmdGpus(tmp_path))
+    for thread in made.threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert made.watch.latest() == GpuLook({}, None)
+
+
+def test_processes_are_told_by_the_engine_whose_container_they_are_in():
+    mine = os.getpid()
+    look = GpuLook({"g": {"processes": ((mine, 5), (mine, 6), (1, 7), (2**22 - 1, None))}}, {"hung": 0})
+    sampler = Sampler(MetricsSettings(), (), gpus=lambda: look)
+    snapshot = sampler.sample((EngineFacts("chat", "vllm", "loading", pid=mine),), 1.0)
+    sampler.close()
+    by_engine = snapshot.gpus["g"]["memory_by_engine"]
+    assert snapshot.gpus["g"]["processes"] == 4
+    assert by_engine["chat"] in {11, 18}, "process 1 may share our group in a container"
+    assert by_engine["-"] is None
+    assert snapshot.flat()["driver.gpu.hung"] == 0
+
+
+def test_every_code_has_a_class_and_an_unknown_one_is_an_applications():
+    assert {kind for kind, _ in XIDS.values()} == set(CLASSES)
+    assert meaning(79)[0] == "fatal"
+    assert meaning(9_999)[0] == "app"
+
+
+def card(root, name, **files):
+    device = root / name / "device"
+    for file, text in files.items():
+        path = device / file.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    return device
+
+
+def test_amd_cards_are_read_from_the_files_of_their_driver(tmp_path):
+    device = card(
+        tmp_path,
+        "card1",
+        vendor="0x1002",
+        unique_id="a1b2c3d4e5f60708",
+        product_name="Instinct MI300X",
+        gpu_busy_percent=87,
+        mem_busy_percent=33,
+        mem_info_vram_total=205822885888,
+        mem_info_vram_used=5822885888,
+        hwmon__hwmon3__temp1_label="junction",
+        hwmon__hwmon3__temp1_input=71_000,
+        hwmon__hwmon3__temp1_crit=100_000,
+        hwmon__hwmon3__temp2_label="edge",
+        hwmon__hwmon3__temp2_input=64_000,
+        hwmon__hwmon3__power1_average=456_000_000,
+        hwmon__hwmon3__power1_cap=750_000_000,
+        hwmon__hwmon3__pwm1=51,
+        hwmon__hwmon3__pwm1_max=255,
+    )
+    card(tmp_path, "card0", vendor="0x8086")
+    card(tmp_path, "card1-DP-1", vendor="0x1002")
+    bare = card(tmp_path, "card2", vendor="0x1002", gpu_busy_percent="broken")
+    gpus = AmdGpus(tmp_path)
+    found = gpus.sample()
+    assert found == {
+        "GPU-a1b2c3d4e5f60708": {
+            "name": "Instinct MI300X",
+            "utilization": 0.87,
+            "memory_utilization": 0.33,
+            "memory_total_bytes": 205822885888,
+            "memory_used_bytes": 5822885888,
+            "temperature_c": 64.0,
+            "slowdown_c": 100.0,
+            "power_w": 456.0,
+            "power_limit_w": 750.0,
+            "fan_share": 0.2,
+            "lost": 0,
+        },
+        f"GPU-{bare.resolve().name}": {"lost": 0},
+    }
+    (device / "vendor").unlink()
+    assert gpus.sample()["GPU-a1b2c3d4e5f60708"] == {"lost": 1}

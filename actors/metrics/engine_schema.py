@@ -7,6 +7,7 @@ counts, since every rank repeats the same.
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
+from .engine_latency import RANK_LABELS
 from .exposition import Sample
 
 Rule = Literal["sum", "max"]
@@ -53,16 +54,17 @@ FIELDS: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
         ),
     ),
     "preemptions_total": ("sum", ("vllm:num_preemptions_total",)),
+    "requests_total": ("sum", ("vllm:request_success_total", "sglang:num_requests_total", "tgi_request_count")),
+    "requests_failed_total": ("sum", ("sglang:num_aborted_requests_total", "tgi_request_failure")),
 }
-RANK_LABELS = ("tp_rank", "pp_rank")
+_NAMES = {name for _, candidates in FIELDS.values() for name in candidates}
 
 
 def read_page(samples: Iterable[Sample]) -> dict[str, float]:
     """The fields that the page has."""
-    names = {name for _, candidates in FIELDS.values() for name in candidates}
     series: dict[str, list[float]] = {}
     for name, labels, value in samples:
-        if name in names and all(labels.get(rank, "0") == "0" for rank in RANK_LABELS):
+        if name in _NAMES and all(labels.get(rank, "0") == "0" for rank in RANK_LABELS):
             series.setdefault(name, []).append(value)
     found: dict[str, float] = {}
     for field, (rule, candidates) in FIELDS.items():

@@ -13,6 +13,7 @@ from config.metrics import MetricsSettings
 
 from . import cgroup, engine_schema, host, procfs
 from .docker_ping import docker_answers
+from .engine_latency import Latencies, read_buckets
 from .exposition import PAGE_MAX_BYTES, parse
 from .gpu_watch import GpuLook, no_gpus
 
@@ -73,6 +74,7 @@ class Sampler:
         self._gpus = gpus
         self._before: procfs.Counters | None = None
         self._pages: dict[str, tuple[float, dict[str, float]]] = {}
+        self._latencies: dict[str, Latencies] = {}
         self._cpu: dict[str, tuple[float, float]] = {}
 
     def sample(self, engines: Sequence[EngineFacts], wall: float) -> Snapshot:
@@ -139,16 +141,20 @@ class Sampler:
         figures: dict[str, Any] = {"state": engine.state, "restarts": engine.restarts}
         if engine.state != "ready" or engine.metrics_url is None:
             self._pages.pop(engine.name, None)
+            self._latencies.pop(engine.name, None)
             return figures
         page = fetch_page(engine.metrics_url, self._settings.page_timeout_s)
         if page is None:
             return figures | {"page_missing": True}
-        now, read = time.monotonic(), engine_schema.read_page(parse(page))
+        samples = tuple(parse(page))
+        now, read = time.monotonic(), engine_schema.read_page(samples)
+        latencies = self._latencies.setdefault(engine.name, Latencies())
+        quantiles = latencies.see(read_buckets(samples), now)
         before = self._pages.get(engine.name)
         self._pages[engine.name] = (now, read)
         if before is not None:
             read = read | engine_schema.rates(before[1], read, now - before[0])
-        return figures | read
+        return figures | read | quantiles
 
 
 def _host_rates(before: procfs.Counters, now: procfs.Counters) -> dict[str, float]:

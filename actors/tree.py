@@ -146,12 +146,13 @@ class Wiring:
 
     def journal(self) -> JournalActor:
         """See JournalActor."""
-        engines, downloads = self.handle(PATHS.engines), self.handle(PATHS.downloads)
+        engines, downloads, link = (self.handle(path) for path in (PATHS.engines, PATHS.downloads, PATHS.link))
         return JournalActor(
             file=self.settings.paths.state_dir / JOURNAL_FILE,
             settings=self.settings.journal,
-            routes={"engine": engines, "agent": engines, "model": downloads},
-            link=self.handle(PATHS.link),
+            # A word goes before its family; what has no owner here is refused by name.
+            routes={"engine": engines, "agent.drain": engines, "model": downloads},
+            link=link,
             wall=self.wall,
             opened=self.opened,
         )

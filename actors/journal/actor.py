@@ -51,7 +51,7 @@ def _nothing(_result: object) -> None:
 
 
 class JournalActor(Actor):
-    """Owns the file. `routes`: first part of a command's word -> the actor that carries it out."""
+    """Owns the file. `routes`: a command's word, or its first part, -> the actor that carries it out."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class JournalActor(Actor):
     def _tell_again(self, family: str = "") -> None:
         """Bring what has not ended to its owners, in the order it was accepted; they know what they did already."""
         for command_id, word, envelope, state in self._store.open_commands():
-            if not family or word.partition(".")[0] == family:
+            if not family or family in {word, word.partition(".")[0]}:
                 self._again(command_id, word, envelope, state)
 
     def _again(self, command_id: str, word: str, envelope: bytes, state: str) -> None:
@@ -246,7 +246,7 @@ class JournalActor(Actor):
     def _dispatch(self, signed: SignedCommand) -> None:
         """Tell the owner; a command that nobody owns, or whose owner takes nothing, has failed."""
         word = signed.command.TYPE
-        owner = self._routes.get(word.partition(".")[0])
+        owner = self._routes.get(word) or self._routes.get(word.partition(".")[0])
         if owner is None:
             self._outcome(say.Outcome(signed.command_id, "failed", words.unsupported(word)))
             return

@@ -70,7 +70,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """From an owner that was begun anew: tell me again every command of this family that has not ended."""
+    """From an owner that was begun anew: tell me again every command of this family (or word) that has not ended."""
 
     family: str
 
@@ -102,6 +102,8 @@ class Outcome:
     state: FinalState
     error: "Failure | None" = None
     data: "Mapping[str, Value]" = field(default_factory=dict)
+    rows: "tuple[Mapping[str, str | int | float | bool | None], ...]" = ()
+    """A table, when the command asked for a list."""
 
 
 @dataclass(frozen=True, slots=True)

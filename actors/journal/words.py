@@ -44,7 +44,7 @@ def result_of(outcome: say.Outcome) -> Message:
     """The result; its data are left out when they cannot be said. ProtocolError when it is of no command."""
     error = None if outcome.error is None else outcome.error.model_dump(mode="python")
     known = {"command_id": outcome.command_id, "state": outcome.state, "error": error}
-    return _made(CommandResult, known, "data", outcome.data)
+    return _made(CommandResult, known, "data", outcome.data, {"rows": tuple(dict(row) for row in outcome.rows)})
 
 
 def progress_of(progress: say.Progress) -> Message:
@@ -53,9 +53,15 @@ def progress_of(progress: say.Progress) -> Message:
     return parse(ALL, CommandProgress.TYPE, texts | {"done": max(0, progress.done), "total": max(0, progress.total)})
 
 
-def _made(kind: type[Message], known: dict[str, Any], name: str, free: Mapping[str, object]) -> Message:
+def _made(
+    kind: type[Message],
+    known: dict[str, Any],
+    name: str,
+    free: Mapping[str, object],
+    more: Mapping[str, object] | None = None,
+) -> Message:
     try:
-        message = parse(ALL, kind.TYPE, {**known, name: dict(free)})
+        message = parse(ALL, kind.TYPE, {**known, **(more or {}), name: dict(free)})
         if fits(message):
             return message
         why = "too long"

@@ -110,7 +110,8 @@ class Master:
             raise ProtocolError(Code.KEY_ID, "no such agent; see: mosalama-master agents")
         if agent.state == "revoked":
             raise ProtocolError(Code.REVOKED, "this agent is deregistered")
-        if word.startswith("engine.") and "generation" not in payload:
+        model = COMMAND_TABLE.get(word)
+        if model is not None and "generation" in model.model_fields and "generation" not in payload:
             generation = await self.book(self._book.next_generation, agent_id, str(payload.get("name")))
             payload = payload | {"generation": generation}
         message = parse(COMMAND_TABLE, word, _tuples(payload))

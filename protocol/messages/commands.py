@@ -1,10 +1,10 @@
-"""What a master may ask of an agent."""
+"""What a master may ask of an agent: a closed set. The first part of a word names the family that carries it out."""
 
 from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from .base import Command, Generation, Name, ShortText
+from .base import Command, CommandIdText, Generation, Name, ShortText
 from .engine_spec import EngineSpec
 from .model_source import ModelSource
 
@@ -50,6 +50,29 @@ class EngineRestart(Command):
     drain_s: Annotated[float, Field(ge=0, le=3_600)] = 30.0
 
 
+class EngineLogs(Command):
+    """The last lines of an engine's log, and with `follow` those that come.
+
+    The lines go as `log.lines` of the bulk channel, in the stream that this command's id names. The command is done
+    when the stream has ended: its last lines were sent, one of its bounds was reached, or `engine.logs_stop` came.
+    """
+
+    TYPE: ClassVar[str] = "engine.logs"
+    name: Name
+    lines: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """How many of those that are there already."""
+    follow: bool = False
+    limit_bytes: Annotated[int, Field(ge=1, le=1 << 30)] = 64 << 20
+    limit_s: Annotated[float, Field(gt=0, le=86_400)] = 3_600.0
+
+
+class EngineLogsStop(Command):
+    """The stream that began with this command shall end; one that has ended is fine."""
+
+    TYPE: ClassVar[str] = "engine.logs_stop"
+    stream: CommandIdText
+
+
 class ModelPull(Command):
     """A model shall be in the store, complete and verified."""
 
@@ -92,6 +115,21 @@ class ModelVerify(Command):
     revision: Revision | None = None
 
 
+class ModelGc(Command):
+    """Versions that nobody uses shall go, oldest first, until so much is free."""
+
+    TYPE: ClassVar[str] = "model.gc"
+    free_bytes: Annotated[int, Field(ge=0, lt=1 << 63)] | None = None
+    """None: until the agent's own floor is met."""
+    dry_run: bool = False
+
+
+class ModelList(Command):
+    """The agent shall say what is in its store, one row for each version."""
+
+    TYPE: ClassVar[str] = "model.list"
+
+
 class AgentStatus(Command):
     """The agent shall say how it is."""
 
@@ -124,19 +162,10 @@ class AgentRotate(Command):
     TYPE: ClassVar[str] = "agent.rotate"
 
 
-class LogsRead(Command):
-    """The last lines of an engine's log."""
+class AgentDiagnose(Command):
+    """The agent shall examine itself and say what it finds, one row for each check."""
 
-    TYPE: ClassVar[str] = "logs.read"
-    engine: Name
-    lines: Annotated[int, Field(ge=1, le=10_000)] = 100
-    follow: bool = False
-
-
-class DiagnosticsRun(Command):
-    """The agent shall examine itself."""
-
-    TYPE: ClassVar[str] = "diagnostics.run"
+    TYPE: ClassVar[str] = "agent.diagnose"
 
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -144,16 +173,19 @@ COMMANDS: tuple[type[Command], ...] = (
     EngineUpdate,
     EngineStop,
     EngineRestart,
+    EngineLogs,
+    EngineLogsStop,
     ModelPull,
     ModelRemove,
     ModelPin,
     ModelUse,
     ModelVerify,
+    ModelGc,
+    ModelList,
     AgentStatus,
     AgentDrain,
     AgentReload,
     AgentUpdate,
     AgentRotate,
-    LogsRead,
-    DiagnosticsRun,
+    AgentDiagnose,
 )

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import CommandIdText, Count, Message, Milliseconds, Part, Scalar, ShortText, Text
+from .base import CommandIdText, Count, Message, Milliseconds, Name, Part, Scalar, ShortText, Text
 
 Severity = Literal["info", "warning", "error", "critical"]
 State = Literal["accepted", "running", "done", "failed", "expired", "cancelled"]
@@ -47,6 +47,8 @@ class CommandResult(Message):
     state: Literal["done", "failed", "expired", "cancelled"]
     error: Failure | None = None
     data: dict[ShortText, Scalar | tuple[Text, ...]] = Field(default_factory=dict)
+    rows: Annotated[tuple[dict[ShortText, Scalar], ...], Field(max_length=1_024)] = ()
+    """A table, when the command asked for a list."""
 
 
 class Event(Message):
@@ -101,12 +103,22 @@ class Inventory(Message):
 
 
 class LogLines(Message):
-    """Lines of an engine's log; `gap` counts bytes that were left out before them."""
+    """Lines of an engine's log, oldest first, on the bulk channel; never kept, never sent twice.
+
+    Nothing is lost in silence: `gap_bytes` were left out before the first of these lines.
+    """
 
     TYPE: ClassVar[str] = "log.lines"
-    engine: ShortText
+    stream: CommandIdText
+    """The id of the `engine.logs` that began it."""
+    sequence: Count
+    """1 for the first of a stream, then one more each time."""
+    engine: Name
     lines: Annotated[tuple[Text, ...], Field(max_length=512)]
-    gap: Count = 0
+    """Control characters are escaped; a longer line is split."""
+    gap_bytes: Count = 0
+    end: bool = False
+    """The last of this stream."""
 
 
 REPORTS: tuple[type[Message], ...] = (

@@ -95,7 +95,7 @@ def test_an_agent_enrols_once_reports_its_hardware_and_takes_commands(world):
     assert agent["inventory"]["cpu.count"] >= 1
     assert agent["inventory"]["memory.total_bytes"] > 0
     assert ended(world, drain(world))["state"] == "done"
-    failed = ended(world, post(world, "diagnostics.run", {})["command_id"])
+    failed = ended(world, post(world, "agent.update", {"release": "1"})["command_id"])
     assert failed["result"]["error"]["code"] == "E_UNKNOWN_OP"
     wait_until(lambda: world.operator("metrics", world.agent_id), timeout_s=30, what="a report")
 

@@ -157,7 +157,12 @@ class ManagerActor(Actor):
                 case AgentDrain():
                     self._drain(command_id, enabled=command.enabled)
                 case _:
-                    raise RefusedError("E_UNKNOWN_OP", f"{command.TYPE} is not for the engines")
+                    raise RefusedError(
+                        "E_UNKNOWN_OP",
+                        f"{command.TYPE} was not carried out",
+                        "this version cannot do it",
+                        "update the agent",
+                    )
         except EngineError as error:
             self._log.warning("command.refused", command_id=command_id, code=error.code, why=str(error))
             self._fail(command_id, error.failure())

@@ -129,10 +129,10 @@ def test_a083_a_full_outbox_refuses_new_commands_and_keeps_results(tmp_path):
 def test_a_command_that_nobody_owns_fails_with_words(bench):
     bench.accept(signed(command=EngineStop(name="x", generation=1)))
     bench.owner.wait(say.Execute)
-    from protocol.messages.commands import DiagnosticsRun
+    from protocol.messages.commands import ModelGc
 
-    bench.accept(signed(2, DiagnosticsRun()), offset=2)
-    bench.link.wait(say.Accepted, lambda message: message.command_id == signed(2, DiagnosticsRun()).command_id)
+    bench.accept(signed(2, ModelGc()), offset=2)
+    bench.link.wait(say.Accepted, lambda message: message.command_id == signed(2, ModelGc()).command_id)
     bench.handle.call(say.ReadReceived())
     (result,) = [row.message for row in bench.outbox() if isinstance(row.message, CommandResult)]
     assert result.error.code == "E_UNKNOWN_OP"

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SOURCES := actors protocol config tests benchmarks
 
-.PHONY: demo test check fuzz env lock clean
+.PHONY: demo test test-vllm check fuzz env lock clean
 
 env: $(VENV)/.ready
 
@@ -26,6 +26,10 @@ check: env
 
 test: check
 	$(BIN)/python -m pytest
+
+# The vLLM adapter against a real vLLM on CPU: builds its image (2 GB, about three minutes), or takes IMAGE=...@sha256:...
+test-vllm: env
+	$(BIN)/python -m pytest -m vllm tests/e2e/test_vllm.py $(if $(IMAGE),--vllm-image $(IMAGE))
 
 # A million mutated frames against both sides of the protocol.
 fuzz: env

@@ -1,4 +1,4 @@
-"""The test bed without tests: `python -m tests.bed up | down | status | lock-llama`.
+"""The test bed without tests: `python -m tests.bed up | down | status | lock-llama | lock-vllm`.
 
 `up` leaves a Docker Engine, a registry with the llama.cpp image and a hub with tiny models running until
 `down`, and prints what to set; `hold` does the same in the foreground until Ctrl-C.
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.bed import llama_image
+from tests.bed import llama_image, vllm_lock
 from tests.bed.errors import BedError
 from tests.bed.places import LOGS, ROOT, folder
 from tests.bed.processes import wait_until
@@ -29,10 +29,10 @@ DOWN_S = 60.0
 def main() -> int:
     """Exit code: 0 done, 1 could not be done, 3 (status) the bed is down."""
     parser = argparse.ArgumentParser(prog="python -m tests.bed", description=__doc__)
-    parser.add_argument("command", choices=["up", "down", "status", "hold", "lock-llama"])
+    parser.add_argument("command", choices=list(COMMANDS))
     command = parser.parse_args().command
     try:
-        return {"up": up, "down": down, "status": status, "hold": hold, "lock-llama": lock_llama}[command]()
+        return COMMANDS[command]()
     except (BedError, TimeoutError) as error:
         print(f"bed: {error}", file=sys.stderr)
         return 1
@@ -113,6 +113,12 @@ def lock_llama() -> int:
     return 0
 
 
+def lock_vllm() -> int:
+    """Pin the newest packages of the vLLM image."""
+    print(vllm_lock.lock(), end="")
+    return 0
+
+
 def _leave(*_: object) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # stopping is bounded; a second Ctrl-C shall not cut it short
@@ -137,6 +143,9 @@ def _started(pid: int) -> str | None:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     return None
+
+
+COMMANDS = {"up": up, "down": down, "status": status, "hold": hold, "lock-llama": lock_llama, "lock-vllm": lock_vllm}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from tests.bed.hub import LocalHub
 from tests.bed.registry import Registry
 from tests.bed.whole import Bed
 
-PARTS = frozenset({"bed", "docker_engine", "registry", "llama_image", "llama_digest", "hub"})
+PARTS = frozenset({"bed", "docker_engine", "registry", "llama_image", "llama_digest", "vllm_image", "hub"})
 TEST_S = 60
 
 
@@ -56,6 +56,12 @@ def llama_digest(bed: Bed) -> str:
 
 
 @pytest.fixture(scope="session")
+def vllm_image(bed: Bed, pytestconfig: pytest.Config) -> str:
+    """Name of a vLLM server image (CPU) in `docker_engine`: the one given by --vllm-image, else built here."""
+    return str(pytestconfig.getoption("vllm_image") or bed.vllm_image)
+
+
+@pytest.fixture(scope="session")
 def tiny_model() -> Path:
     """A tiny GGUF model, readable by everybody; do not change it."""
     return whole.tiny_model()
@@ -71,6 +77,11 @@ def tiny_repository() -> Path:
 def hub(bed: Bed) -> LocalHub:
     """A hub on loopback: `.url`, `.folder`, `.add_tiny_gguf("org/name")`; take a name of your own."""
     return bed.hub
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An engine image from elsewhere instead of the bed's own."""
+    parser.addoption("--vllm-image", help="a vLLM server image (CPU) by name or digest, instead of the one built here")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

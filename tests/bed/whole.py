@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from tests.bed import llama_image, tiny_gguf, tiny_hf
+from tests.bed import llama_image, tiny_gguf, tiny_hf, vllm_image
 from tests.bed.docker_engine import DockerEngine
 from tests.bed.hub import LocalHub
 from tests.bed.places import folder, locked, prune_logs
@@ -41,6 +41,11 @@ class Bed:
     def llama_digest(self) -> str:
         """The same image by digest, pushed to the registry: 127.0.0.1:PORT/llama-server@sha256:..."""
         return self.registry.push(self.engine.host, self.llama_image, IMAGE_IN_REGISTRY)
+
+    @functools.cached_property
+    def vllm_image(self) -> str:
+        """Name and tag of the vLLM server image (CPU) in the engine; some minutes when it is absent."""
+        return vllm_image.ensure_image(self.engine.host)
 
     @functools.cached_property
     def hub(self) -> LocalHub:

@@ -1,5 +1,6 @@
 """The agent's side of one session: hello, then the channel. Sans-I/O: frames, times and random bytes come in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,11 +19,12 @@ from .handshake import (
     session_hash,
 )
 from .keys import UNBOUND, KeyPair, Purpose, digest
-from .keyset import Keyset, Role, Roots, open_keyset
-from .limits import HANDSHAKE_FRAME_MAX_BYTES
+from .keyset import Keyset, Role, Roots, follow_roots, open_keyset
+from .limits import HANDSHAKE_FRAME_MAX_BYTES, OFFSET_MAX
 from .messages.base import Message
-from .messages.control import Auth, Challenge, CommandFrame, Hello, KeysetFrame, Refused
+from .messages.control import Auth, Challenge, CommandFrame, Hello, KeysetFrame, Refused, Rotate
 from .messages.registry import MASTER_TABLE
+from .rotation import make_rotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,23 @@ class AgentFacts:
     certificate_sha256: bytes
     received_offset: int
     minimum_version: int = 1
+    sent_offset: int = 0
+    """Highest offset of our own stream that was ever sent: the master cannot have more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Established:
-    """The session stands. `received_offset` is what the master has of our stream; `skew_ms` its clock minus ours."""
+    """The session stands. `received_offset` is what the master says it has of ours; `skew_ms` is its clock less ours.
+
+    `believed_offset` is what it can have at most: only up to there may anything be dropped.
+    """
 
     session_id: bytes
     received_offset: int
     skew_ms: int
     features: tuple[str, ...]
+    believed_offset: int = 0
+    keyset_expires_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,8 @@ class AgentSession:
         if isinstance(found.message, CommandFrame):
             return [self._command(found, found.message, now_ms)]
         if isinstance(found.message, KeysetFrame):
-            return [NewKeyset(self._take_keyset(found.message.document, now_ms)), found]
+            keyset = self._take_keyset(found.message.document, found.message.chain, now_ms + self.skew_ms)
+            return [NewKeyset(keyset), found]
         return [found]
 
     def seal(
@@ -128,6 +138,11 @@ class AgentSession:
         assert self.channel is not None, "no session yet"
         return self.channel.seal(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)
 
+    def rotate(self, new: KeyPair) -> Rotate:
+        """What brings the next key to the master; for this session only."""
+        assert self.channel is not None, "no session yet"
+        return make_rotate(self._key, new, self.channel.bind)
+
     def _challenged(self, frame: bytes, now_ms: int) -> list[AgentEvent]:
         events: list[AgentEvent] = []
         bind = digest(self._hello)
@@ -136,7 +151,10 @@ class AgentSession:
         choose_version([challenge.version], VERSIONS, self._facts.minimum_version)
         self.skew_ms = check_clock(now_ms, challenge.at_ms)
         if challenge.keyset is not None:
-            events.append(NewKeyset(self._take_keyset(challenge.keyset, now_ms)))
+            events.append(NewKeyset(self._take_keyset(challenge.keyset, challenge.chain, challenge.at_ms)))
+        if challenge.received_offset > OFFSET_MAX:
+            raise ProtocolError(Code.SEQUENCE, "an offset that no stream reaches")
+        believed = min(challenge.received_offset, self._facts.sent_offset)
         auth = seal_step(
             self._key,
             Purpose.AUTH,
@@ -152,9 +170,16 @@ class AgentSession:
             inbound=Purpose.TO_AGENT,
             session_id=challenge.session_id,
             bind=session_hash(self._hello, frame, auth),
-            peer_has=challenge.received_offset,
+            peer_has=believed,
         )
-        established = Established(challenge.session_id, challenge.received_offset, self.skew_ms, features)
+        established = Established(
+            challenge.session_id,
+            challenge.received_offset,
+            self.skew_ms,
+            features,
+            believed,
+            self._keyset.body.expires_ms,
+        )
         return [*events, Send(auth), established]
 
     def _link_public(self, kid: bytes) -> bytes:
@@ -177,17 +202,19 @@ class AgentSession:
         foreign = self._keyset.role_of(kid) not in {None, Role.LINK}
         if usable or foreign or len(frame) > HANDSHAKE_FRAME_MAX_BYTES:
             return self._link_public(kid)
-        brought = cast("Challenge", read_step(cut(frame).body, Challenge)).keyset
-        if brought is None:
+        unproven = cast("Challenge", read_step(cut(frame).body, Challenge))
+        if unproven.keyset is None:
             return self._link_public(kid)
-        newer = open_keyset(brought, self._roots, now_ms=self._now_ms, at_least=self._keyset.version + 1)
+        roots = follow_roots(unproven.chain, self._roots, self._keyset.version)
+        newer = open_keyset(unproven.keyset, roots, now_ms=self._now_ms, at_least=self._keyset.version + 1)
         public = newer.publics(Role.LINK, self._now_ms).get(kid)
         if public is None:
             raise ProtocolError(Code.KEY_ID)
         return public
 
-    def _take_keyset(self, document: bytes, now_ms: int) -> Keyset:
-        self._keyset = open_keyset(document, self._roots, now_ms=now_ms, at_least=self._keyset.version)
+    def _take_keyset(self, document: bytes, chain: tuple[bytes, ...], now_ms: int) -> Keyset:
+        roots = follow_roots(chain, self._roots, self._keyset.version)
+        self._keyset = open_keyset(document, roots, now_ms=now_ms, at_least=self._keyset.version)
         self._roots = self._keyset.body.roots
         return self._keyset
 
@@ -195,12 +222,26 @@ class AgentSession:
         master_now_ms = now_ms + self.skew_ms
         publics = self._keyset.publics(Role.COMMAND, master_now_ms)
         try:
+            self._check_signer(message.envelope, publics, master_now_ms)
             signed = open_command(message.envelope, self._agent_id, publics)
         except ProtocolError as error:
             if error.close_code is not None:
                 raise
             return ContentFault(error, found.message_id, found.offset)
         return Commanded(signed, found.offset)
+
+    def _check_signer(self, envelope: bytes, publics: Mapping[bytes, bytes], master_now_ms: int) -> None:
+        """A command whose key has had its day is refused and the session lives: the master is who it says it is.
+
+        A key of another role ends the session (E_ROLE, in `open_command`): whoever has the link must not command.
+        """
+        if self._keyset.expired(master_now_ms):
+            raise ProtocolError(
+                Code.KEYSET_EXPIRED, "the keyset has expired: renew it with mosalama-master keyset renew"
+            )
+        kid = cut(envelope).kid
+        if kid not in publics and self._keyset.role_of(kid) in {None, Role.COMMAND}:
+            raise ProtocolError(Code.RETIRED, "its command key is not in use any more: send the command again")
 
 
 def refusal(fault: ContentFault) -> Refused:

@@ -32,6 +32,9 @@ class Code(StrEnum):
     UNKNOWN_FIELD = "E_UNKNOWN_FIELD"
     UNKNOWN_OP = "E_UNKNOWN_OP"
     EXPIRED = "E_EXPIRED"
+    RETIRED = "E_RETIRED"
+    KEYSET_EXPIRED = "E_KEYSET_EXPIRED"
+    PENDING = "E_PENDING"
     STALE = "E_STALE"
     DUPLICATE_CONFLICT = "E_DUP_CONFLICT"
     POLICY = "E_POLICY"
@@ -39,6 +42,7 @@ class Code(StrEnum):
     RATE = "E_RATE"
     TOO_LARGE = "E_TOO_LARGE"
     KEYSET = "E_KEYSET"
+    CERTIFICATE = "E_CERT"
     INTERNAL = "E_INTERNAL"
 
 
@@ -64,6 +68,7 @@ CLOSES: dict[Code, int] = {
     Code.SEQUENCE: 4409,
     Code.SESSION: 4409,
     Code.KEYSET: 4401,
+    Code.CERTIFICATE: 4401,
 }
 """WebSocket close codes of the faults that end a session."""
 
@@ -76,6 +81,7 @@ RETRIES: dict[Code, Retry] = {
     Code.CLOCK: Retry.LATER,
     Code.HANDSHAKE_TIMEOUT: Retry.LATER,
     Code.INTERNAL: Retry.LATER,
+    Code.PENDING: Retry.LATER,
 }
 """Codes after which trying again may help; for all others it does not."""
 

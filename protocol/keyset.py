@@ -83,6 +83,10 @@ class Keyset:
             and key_id(key.public) not in self.body.revoked
         }
 
+    def expired(self, now_ms: int) -> bool:
+        """Whether its day is over: what it says of keys is not to be acted on any more."""
+        return now_ms >= self.body.expires_ms
+
     def role_of(self, kid: bytes) -> str | None:
         """The role of a key, whatever its time; None when it is not here."""
         return next((key.role for key in self.body.keys if key_id(key.public) == kid), None)
@@ -114,6 +118,17 @@ def open_keyset(document: bytes, roots: Roots, *, now_ms: int, at_least: int = 0
     if now_ms >= body.expires_ms:
         raise ProtocolError(Code.KEYSET, "expired (freeze)")
     return Keyset(body, document)
+
+
+def follow_roots(chain: Iterable[bytes], roots: Roots, at_least: int) -> Roots:
+    """The roots after every change in the chain: each document is signed by the roots before it and by its own.
+
+    A document of the chain may have expired: it only says whom to ask next, as intermediate roots do in TUF (5.3).
+    """
+    for document in chain:
+        keyset = open_keyset(document, roots, now_ms=0, at_least=at_least)
+        roots, at_least = keyset.body.roots, keyset.version
+    return roots
 
 
 def _parts(document: bytes) -> tuple[bytes, Mapping[bytes, bytes]]:

@@ -9,6 +9,8 @@ ARRAY_MAX_ITEMS = 4_096
 MAP_MAX_ITEMS = 1_024
 DEPTH_MAX_LEVELS = 16
 INTEGER_MAX = (1 << 63) - 1
+OFFSET_MAX = 1 << 53
+"""No stream reaches this; a peer that says so at the handshake lies."""
 TTL_MAX_MS = 24 * 3_600_000
 TTL_DEFAULT_MS = 60_000
 SKEW_SILENT_MS = 30_000

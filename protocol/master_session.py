@@ -10,8 +10,9 @@ from .handshake import FEATURES, VERSIONS, check_clock, choose_version, open_ste
 from .keys import UNBOUND, KeyPair, Purpose, digest
 from .limits import HANDSHAKE_FRAME_MAX_BYTES
 from .messages.base import Message
-from .messages.control import Auth, Challenge, Hello
+from .messages.control import Auth, Challenge, Hello, Rotate
 from .messages.registry import AGENT_TABLE
+from .rotation import check_rotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class KnownAgent:
     """Its keys: the current one and, while it rotates, the next."""
     received_offset: int
     """Highest offset of its stream that is on our disk."""
-    revoked: bool = False
+    refused: Code | None = None
+    """Why it may not come in: deregistered, or two machines had its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,10 @@ class MasterSession:
         keyset_version: int,
         keyset_document: bytes,
         certificates: frozenset[bytes] = frozenset(),
+        keyset_chain: tuple[tuple[int, bytes], ...] = (),
     ) -> None:
         self._key = link_key
+        self._chain = keyset_chain
         self._keyset_version, self._keyset_document = keyset_version, keyset_document
         self._certificates = certificates
         self._public = b""
@@ -71,8 +75,8 @@ class MasterSession:
         """The challenge for an agent whose hello verifies with a key of its own."""
         if agent is None:
             raise ProtocolError(Code.KEY_ID, "no such agent")
-        if agent.revoked:
-            raise ProtocolError(Code.REVOKED, "this agent is deregistered")
+        if agent.refused is not None:
+            raise ProtocolError(agent.refused, "this agent may not come in")
         kid = cut(greeting.frame).kid
         self._public = next((public for public in agent.publics if digest(public)[:8] == kid), b"")
         if not self._public:
@@ -91,6 +95,9 @@ class MasterSession:
             features=tuple(feature for feature in hello.features if feature in FEATURES),
             received_offset=agent.received_offset,
             keyset=newer,
+            chain=tuple(document for version, document in self._chain if hello.keyset_version < version)
+            if newer
+            else (),
         )
         self._session_id, self._agent_has = session_id, hello.received_offset
         self._challenge = seal_step(self._key, Purpose.CHALLENGE, digest(greeting.frame), message)
@@ -98,7 +105,7 @@ class MasterSession:
 
     def _check_certificate(self, seen: bytes) -> None:
         if self._certificates and seen and seen not in self._certificates:
-            raise ProtocolError(Code.SIGNATURE, "the agent saw another certificate: somebody is between")
+            raise ProtocolError(Code.CERTIFICATE, "the agent saw another certificate: somebody is between")
 
     def finish(self, frame: bytes) -> Channel:
         """The channel, once the agent's auth binds both frames before it."""
@@ -125,12 +132,31 @@ class MasterSession:
         )
         return self.channel
 
+    @property
+    def public(self) -> bytes:
+        """The key with which this agent speaks here."""
+        return self._public
+
+    def rotated(self, message: Rotate) -> bytes:
+        """The agent's next public key, once both keys have signed it in this session."""
+        assert self.channel is not None, "no session yet"
+        return check_rotate(message, self._public, self.channel.bind)
+
     def receive(self, frame: bytes) -> Received | ContentFault:
         """One message of the agent."""
         assert self.channel is not None, "no session yet"
         return self.channel.open(frame)
 
-    def seal(self, message: Message, *, at_ms: int, message_id: bytes, ack: int, offset: int | None = None) -> bytes:
+    def seal(
+        self,
+        message: Message,
+        *,
+        at_ms: int,
+        message_id: bytes,
+        ack: int,
+        offset: int | None = None,
+        reply_to: bytes | None = None,
+    ) -> bytes:
         """One frame to the agent."""
         assert self.channel is not None, "no session yet"
-        return self.channel.seal(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset)
+        return self.channel.seal(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)

@@ -136,6 +136,26 @@ def access_token(key: KeyPair, agent_id: str, agent_kid: bytes, audience: str, n
     return _JWT.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE_ACCESS, "kid": key.kid.hex()})  # type: ignore[arg-type]  # our algorithm prepares a KeyPair
 
 
+def token_kind(text: str) -> str:
+    """What kind a token says it is, before anything is verified."""
+    try:
+        return str(jwt.get_unverified_header(text).get("typ"))
+    except (jwt.PyJWTError, ValueError):
+        raise ProtocolError(Code.TOKEN, "not a token") from None
+
+
+def token_times(text: str) -> tuple[int, int]:
+    """When a token of ours began and ends, seconds since the epoch: only for knowing when to ask for the next."""
+    try:
+        claims = _JWT.decode(text, options={"verify_signature": False})
+        begins, ends = claims["iat"], claims["exp"]
+    except (jwt.PyJWTError, ValueError, KeyError):
+        raise ProtocolError(Code.TOKEN, "not a token") from None
+    if type(begins) is not int or type(ends) is not int:
+        raise ProtocolError(Code.TOKEN, "a token whose times are not whole seconds")
+    return begins, ends
+
+
 def token_subject(text: str) -> str:
     """Who a token says it is from, before anything is verified: only for finding the key to verify it with."""
     try:

@@ -146,8 +146,8 @@ class JournalActor(Actor):
                 self._write(lambda store: store.put_state(key, value))
             case say.Acknowledged(offset=offset):
                 self._write(lambda store: store.prune(offset))
-            case say.Resume(offset=offset):
-                self._write(lambda store: store.resume(offset))
+            case say.Resume(offset=offset, believed=believed):
+                self._write(lambda store: store.resume(offset, believed))
             case _:
                 return self._read(message)
         return None

@@ -203,9 +203,13 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """From the link: a session begins, and the master has our stream up to this offset."""
+    """From the link: a session begins, and the master says that it has our stream up to this offset.
+
+    Only up to `believed` may anything be dropped: it cannot have what was never sent.
+    """
 
     offset: int
+    believed: int
 
 
 @dataclass(frozen=True, slots=True)

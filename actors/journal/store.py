@@ -183,8 +183,8 @@ class JournalStore:
         self._db.execute(f"DELETE {gone}", (position,))
         self.outbox_rows, self.outbox_bytes = self.outbox_rows - rows, self.outbox_bytes - size
 
-    def resume(self, offset: int) -> None:
-        """A session begins and the master has our stream up to this offset: what it has goes.
+    def resume(self, offset: int, believed: int) -> None:
+        """A session begins and the master says it has our stream up to this offset: up to `believed` what it has goes.
 
         A file that was begun anew counts from one again, and an old copy of it counts on from where it was; the
         master would take such messages for those it has. So they are moved beyond what it has, in their order.
@@ -192,7 +192,7 @@ class JournalStore:
         if self.get_state(RESUMED) is None or offset > self._last_offset():
             self._move_outbox_beyond(offset)
             self.put_state(RESUMED, b"1")
-        self.prune(offset)
+        self.prune(min(offset, believed))
 
     def _last_offset(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()

@@ -116,9 +116,10 @@ class LinkActor(Actor):
     # -- sessions --------------------------------------------------------------------------------------------
 
     def _up(self, up: SessionUp) -> None:
-        self._session, self._sent, self._has = up.session, up.received_offset, up.received_offset
+        # What the master says it has may be more than it got: such rows are sent (again), and it skips what it has.
+        self._session, self._sent, self._has = up.session, up.believed_offset, up.believed_offset
         self._given = up.own_offset
-        self._journal.tell(journal.Resume(up.received_offset))
+        self._journal.tell(journal.Resume(up.received_offset, up.believed_offset))
         self._observe(
             LinkChanged("connected", up.master, up.agent_id, self._wall(), "", None, clock_skew_ms=up.skew_ms)
         )

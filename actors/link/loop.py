@@ -90,6 +90,10 @@ class LinkLoop:
         self._session_number = 0
         self._instance = secrets.token_hex(8)
         self._last_heard = 0.0
+        self._sent_offset = 0
+        """Highest offset of our own stream that was ever sent."""
+        self._session_base_ms = 0
+        """The wall clock at the handshake, less the monotonic one: setting the clock moves no time limit."""
         self._log = structlog.get_logger().bind(actor="link")
 
     # -- from other threads ----------------------------------------------------------------------------------
@@ -203,12 +207,15 @@ class LinkLoop:
     async def _handshake(
         self, connection: Connection, identity: Identity, offered: int
     ) -> tuple[AgentSession, Established]:
-        facts = AgentFacts(_boot_id(), self._instance, connection.certificate_sha256, offered)
+        facts = AgentFacts(
+            _boot_id(), self._instance, connection.certificate_sha256, offered, sent_offset=self._sent_offset
+        )
+        self._session_base_ms = self._now_ms() - int(time.monotonic() * 1000)
         session = AgentSession(identity.agent_id, identity.key, identity.keyset, identity.roots, facts)
         try:
             async with asyncio.timeout(self._settings.handshake_timeout_s):
-                await connection.send(session.hello(secrets.token_bytes(32), self._now_ms()))
-                events = session.receive(await connection.receive(), self._now_ms())
+                await connection.send(session.hello(secrets.token_bytes(32), self._session_ms()))
+                events = session.receive(await connection.receive(), self._session_ms())
                 for event in events:
                     if isinstance(event, NewKeyset):
                         identity = self._bridge.files.save(identity.agent_id, event.keyset.body.roots, event.keyset)
@@ -241,6 +248,8 @@ class LinkLoop:
                 established.received_offset,
                 established.skew_ms,
                 offered,
+                established.believed_offset,
+                established.keyset_expires_ms,
             )
         )
         try:
@@ -259,7 +268,7 @@ class LinkLoop:
         number, told = self._session_number, 0
         while True:
             frame = await connection.receive()
-            now_ms = self._now_ms()
+            now_ms = self._session_ms()
             for event in session.receive(frame, now_ms):
                 self._last_heard = time.monotonic()
                 self._take(event, number, now_ms + session.skew_ms, identity)
@@ -307,7 +316,8 @@ class LinkLoop:
                 await self._wake.wait()
 
     def _sealed(self, session: AgentSession, item: Item) -> bytes:
-        now_ms = self._now_ms()
+        now_ms = self._session_ms()
+        self._sent_offset = max(self._sent_offset, item.offset or 0)
         return session.seal(
             item.message,
             at_ms=now_ms,
@@ -320,7 +330,7 @@ class LinkLoop:
     async def _beat(self, connection: Connection) -> None:
         """Our heartbeats, and the look at when the master was last heard; our own traffic does not count."""
         while True:
-            self._outgoing.put(Item(Lane.CONTROL, Heartbeat(at_ms=self._now_ms()), key="heartbeat"))
+            self._outgoing.put(Item(Lane.CONTROL, Heartbeat(at_ms=self._session_ms()), key="heartbeat"))
             self._awake()
             await asyncio.sleep(self._settings.heartbeat_s * (0.9 + 0.2 * self._bridge.rng.random()))
             silent_s = time.monotonic() - self._last_heard
@@ -330,6 +340,10 @@ class LinkLoop:
 
     def _now_ms(self) -> int:
         return milliseconds(self._bridge.wall())
+
+    def _session_ms(self) -> int:
+        """The wall clock as it was at the handshake, gone on by the monotonic one."""
+        return self._session_base_ms + int(time.monotonic() * 1000)
 
 
 def _boot_id() -> str:

@@ -16,6 +16,9 @@ class SessionUp:
     skew_ms: int
     own_offset: int
     """We said in the handshake that we have the master's stream up to here."""
+    believed_offset: int
+    """What the master can have of our stream at most."""
+    keyset_expires_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

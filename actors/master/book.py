@@ -14,12 +14,20 @@ class AgentRow:
     next_public: bytes | None
     enrolled_ms: int
     state: str
-    """active, drained or revoked."""
+    """active, pending (an operator has to approve it), quarantined (two machines had its key) or revoked."""
     received_offset: int
     seen_ms: int
     inventory: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
     report_ms: int = 0
+    old_public: bytes | None = None
+    """The key before the last rotation; it opens sessions until `old_until_ms`."""
+    old_until_ms: int = 0
+
+    def publics(self, now_ms: int) -> tuple[bytes, ...]:
+        """Every key that opens a session now: the current one, the next, and for a while the one before."""
+        old = self.old_public if now_ms < self.old_until_ms else None
+        return tuple(public for public in (self.public, self.next_public, old) if public)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,14 @@ class TokenRow:
     expires_ms: int
     uses_left: int
     note: str
+    agent_id: str = ""
+    """Of a recovery token: the agent whose key it replaces."""
+    approve: bool = False
+    """Whether an operator has to approve who enrols with it."""
+    hosts: str = ""
+    """Pattern of the host's name, with * for anything; empty: every host."""
+    network: str = ""
+    """The network that the request must come from, as ADDRESS/BITS; empty: everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +79,11 @@ class Book(Protocol):
     def enrolled_with(self, token_id: bytes) -> Sequence[tuple[bytes, str]]:
         """Public keys and agent ids that used a token."""
 
-    def enrol(self, row: AgentRow, token_id: bytes) -> None:
-        """A new agent; one use of the token is gone."""
+    def enrol(self, row: AgentRow, token_id: bytes) -> bool:
+        """A new agent; one use of the token is gone. False when no use was left."""
+
+    def recover(self, agent_id: str, public: bytes, token_id: bytes) -> bool:
+        """A new key for an agent that lost its own; one use of the token is gone. False when no use was left."""
 
     def agents(self) -> Sequence[AgentRow]:
         """Every agent, by the time it enrolled."""
@@ -73,10 +92,13 @@ class Book(Protocol):
         """One agent."""
 
     def set_agent_state(self, agent_id: str, state: str) -> None:
-        """Active, drained or revoked."""
+        """One of the states of AgentRow."""
 
-    def set_keys(self, agent_id: str, public: bytes, next_public: bytes | None) -> None:
-        """The agent's keys."""
+    def set_next_key(self, agent_id: str, next_public: bytes) -> None:
+        """The key that the agent will use next; the one it has stays good."""
+
+    def promote_key(self, agent_id: str, public: bytes, old_until_ms: int) -> None:
+        """The next key was used: it is the agent's key now, the one before is good until then."""
 
     def seen(self, agent_id: str, now_ms: int) -> None:
         """The agent was heard."""
@@ -96,8 +118,13 @@ class Book(Protocol):
     def mark_command(self, command_id: str, state: str, now_ms: int) -> None:
         """A state that came without a durable message."""
 
-    def progress(self, command_id: str, progress: dict[str, Any], now_ms: int) -> None:
-        """How far a command is."""
+    def refuse_command(self, agent_id: str, command_id: str, error: dict[str, Any], now_ms: int) -> bool:
+        """The agent, or this master on its behalf, will not take the command; False when it is not a command of this
+        agent or has ended.
+        """
+
+    def progress(self, agent_id: str, command_id: str, progress: dict[str, Any], now_ms: int) -> None:
+        """How far a command of this agent is."""
 
     def receive(self, agent_id: str, messages: Sequence[tuple[int, str, dict[str, Any]]], now_ms: int) -> int:
         """Durable messages of an agent (offset, word, payload), in order; those that are here already are skipped.
@@ -107,6 +134,9 @@ class Book(Protocol):
 
     def report(self, agent_id: str, values: dict[str, Any], at_ms: int, *, full: bool) -> None:
         """The latest figures."""
+
+    def add_event(self, agent_id: str, event: dict[str, Any]) -> None:
+        """Something that this master saw itself, of an agent or of none (an empty id)."""
 
     def events(self, after: int, limit: int, agent_id: str | None) -> Sequence[dict[str, Any]]:
         """Events with a position above `after`."""

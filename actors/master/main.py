@@ -3,9 +3,10 @@
 Exit codes: 0 done, 1 refused or failed, 2 wrong use, 3 the command was carried out and failed, 4 not done in time.
 """
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +71,22 @@ def cli() -> None:
 @click.option(
     "--host", "hosts", multiple=True, required=True, help="Name or address in the certificate; may be repeated."
 )
-def init(directory: Path, hosts: tuple[str, ...], *, as_json: bool) -> None:
+@click.option("--roots", type=click.IntRange(1, 16), default=1, show_default=True, help="How many roots to make.")
+@click.option("--threshold", type=click.IntRange(1, 16), default=1, show_default=True, help="So many must sign.")
+def init(directory: Path, hosts: tuple[str, ...], roots: int, threshold: int, *, as_json: bool) -> None:
     """Make keys, keyset, and a certificate with an authority of its own, for a private trial."""
     import datetime as dt
 
-    from .certs import AUTHORITY_FILE, make_certificates
-    from .keys import ROOT_FILE, make_keys
+    from .certs import AUTHORITY_FILE, AUTHORITY_KEY_FILE, make_authority, make_server_certificate
+    from .keys import make_keys, root_names
     from .service import now_ms
 
+    if threshold > roots:
+        raise click.BadParameter(f"{threshold} of {roots} roots cannot sign", param_hint="--threshold")
     try:
-        keys = make_keys(directory, now_ms())
-        make_certificates(directory, hosts, dt.datetime.now(dt.UTC))
+        keys = make_keys(directory, now_ms(), roots=roots, threshold=threshold)
+        make_authority(directory, dt.datetime.now(dt.UTC))
+        make_server_certificate(directory, hosts, dt.datetime.now(dt.UTC))
     except ModuleNotFoundError:
         click.echo("certificates need one package more: pip install 'mosalamaagent[master]'", err=True)
         raise click.exceptions.Exit(1) from None
@@ -93,7 +99,9 @@ def init(directory: Path, hosts: tuple[str, ...], *, as_json: bool) -> None:
         click.echo(json.dumps({"directory": str(directory), "ca_file": authority, "root_pin": pin}))
         return
     click.echo(f"made {directory}\nagents need {authority} (link.ca_file)\nroots pinned as {pin}")
-    click.echo(f"take {directory / ROOT_FILE} offline: it is needed only to sign a new keyset")
+    secret = ", ".join((*root_names(roots), AUTHORITY_KEY_FILE))
+    click.echo(f"take {secret} offline: roots sign a new keyset (mosalama-master keyset), {AUTHORITY_KEY_FILE} a new")
+    click.echo(f"certificate. The keyset is good for {keys.days_left(now_ms()):.0f} days: mosalama-master keyset renew")
 
 
 @cli.command()
@@ -102,11 +110,17 @@ def init(directory: Path, hosts: tuple[str, ...], *, as_json: bool) -> None:
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
-def serve(directory: Path, listen: str, log_level: Any) -> None:
-    """Serve enrollment and links until SIGTERM."""
+@click.option(
+    "--client-ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Mutual TLS: every machine needs a certificate of this authority (see: mosalama-master cert agent).",
+)
+def serve(directory: Path, listen: str, log_level: Any, client_ca: Path | None) -> None:
+    """Serve enrollment and links until SIGTERM; SIGHUP reads certificate and keyset again."""
     import asyncio
 
     from config.log import LogSettings
+    from protocol.errors import ProtocolError
 
     from .server import configure_log
     from .server import serve as run
@@ -116,8 +130,8 @@ def serve(directory: Path, listen: str, log_level: Any) -> None:
         raise click.BadParameter("HOST:PORT is wanted", param_hint="--listen")
     configure_log(LogSettings(level=log_level))
     try:
-        asyncio.run(run(directory, host.strip("[]"), int(port)))
-    except OSError as error:
+        asyncio.run(run(directory, host.strip("[]"), int(port), client_ca))
+    except (OSError, ProtocolError) as error:
         click.echo(f"cannot serve: {error}", err=True)
         raise click.exceptions.Exit(1) from None
 
@@ -135,15 +149,71 @@ def token() -> None:
 )
 @click.option("--uses", type=click.IntRange(1, 10_000), default=1, show_default=True)
 @click.option("--note", default="", help="For whom it is.")
-def token_create(directory: Path, ttl_s: float, uses: int, note: str, *, as_json: bool) -> None:
+@click.option("--approve", is_flag=True, help="Who enrols with it waits for: mosalama-master agent approve.")
+@click.option("--hosts", default="", help="Only for hosts whose name matches, with * for anything.")
+@click.option("--network", default="", help="Only from this network, as ADDRESS/BITS.")
+@click.option("--recover", default="", metavar="AGENT", help="Gives this agent, which lost its key, a new one.")
+def token_create(directory: Path, ttl_s: float, *, as_json: bool, **asked: Any) -> None:
     """Make a join token; it is shown once."""
-    answer = operator(directory, "POST", "/v1/tokens", {"ttl_s": ttl_s, "uses": uses, "note": note})
+    answer = operator(directory, "POST", "/v1/tokens", {"ttl_s": ttl_s, **asked})
     click.echo(json.dumps(answer) if as_json else answer["token"])
+
+
+@cli.group()
+def cert() -> None:
+    """Certificates of the private authority that `init` made."""
+
+
+@cert.command("server")
+@dir_option
+@click.option("--host", "hosts", multiple=True, required=True, help="Name or address; may be repeated.")
+def cert_server(directory: Path, hosts: tuple[str, ...]) -> None:
+    """Make the master's certificate anew; SIGHUP makes a running master show it."""
+    import datetime as dt
+
+    from .certs import CERTIFICATE_FILE, make_server_certificate
+
+    with _certificates():
+        make_server_certificate(directory, hosts, dt.datetime.now(dt.UTC))
+    click.echo(f"made {directory / CERTIFICATE_FILE}; a running master takes it with: kill -HUP")
+
+
+@cert.command("agent")
+@dir_option
+@json_option
+@click.argument("agent_id")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), show_default=True)
+def cert_agent(directory: Path, agent_id: str, out: Path, *, as_json: bool) -> None:
+    """Make a client certificate for one agent (serve --client-ca)."""
+    import datetime as dt
+
+    from .certs import make_agent_certificate
+
+    with _certificates():
+        certificate, key = make_agent_certificate(directory, agent_id, out, dt.datetime.now(dt.UTC))
+    if as_json:
+        click.echo(json.dumps({"certificate": str(certificate), "key": str(key)}))
+        return
+    click.echo(f"link.client_certificate_file: {certificate}\nlink.client_key_file: {key}")
+
+
+@contextlib.contextmanager
+def _certificates() -> Iterator[None]:
+    """What is missing is one line and exit code 1."""
+    try:
+        yield
+    except ModuleNotFoundError:
+        click.echo("certificates need one package more: pip install 'mosalamaagent[master]'", err=True)
+        raise click.exceptions.Exit(1) from None
+    except OSError as error:
+        click.echo(f"cannot be made: {error}; ca.key signs certificates: bring it here for a moment", err=True)
+        raise click.exceptions.Exit(1) from None
 
 
 def main() -> None:
     """The entry point."""
-    from . import commands
+    from . import commands, keyset_commands
 
     commands.register(cli)
+    keyset_commands.register(cli)
     sys.exit(cli())

@@ -86,6 +86,24 @@ def alerts(answer: Mapping[str, Any]) -> None:
     Console().print(table)
 
 
+def keyset(answer: Mapping[str, Any]) -> None:
+    """The keyset: when it ends, one row a key, the roots."""
+    console = Console()
+    console.print(f"keyset {answer['version']}, expires {answer['expires']} ({answer['days_left']} days)")
+    table = _table("key", "role", "good until")
+    for row in answer["keys"]:
+        table.add_row(row["kid"], row["role"], row["not_after"])
+    console.print(table)
+    roots = answer["roots"]
+    console.print(f"roots: {roots['threshold']} of {', '.join(roots['kids'])}; pin {roots['pin']}")
+    if answer["revoked"]:
+        console.print(f"revoked: {', '.join(answer['revoked'])}")
+    if answer.get("waits_for_signatures"):
+        console.print(
+            f"{answer['waits_for_signatures']} waits; signed by: {', '.join(answer['signed_by']) or 'nobody'}"
+        )
+
+
 def flat(answer: Mapping[str, Any], prefix: str = "") -> None:
     """Names and values, one a line."""
     table = Table(box=None, show_header=False)

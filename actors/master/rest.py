@@ -2,45 +2,75 @@
 
 import asyncio
 import contextlib
+from pathlib import Path
 from typing import Any
 
-import structlog
 from aiohttp import web
 
 from protocol.errors import Code, ProtocolError
 
-from .service import Master
+from .admission import Admission
+from .enrolment import Enrolment
+from .service import Master, now_ms
 
 ENROL_PATH = "/v1/enrol"
+TOKEN_PATH = "/v1/token"  # noqa: S105  # a path
+KEYSET_PATH = "/v1/keyset"
 ENROL_MAX_BYTES = 65_536
+BODY_S = 10.0
+"""How long the body of a request may take to come."""
 OPERATOR_MAX_BYTES = 1 << 20
 WAIT_MAX_S = 60.0
 EVENTS_MAX = 10_000
 STATUS = {Code.TOKEN: 403, Code.TOKEN_USED: 403, Code.REVOKED: 403, Code.KEY_ID: 400, Code.BUSY: 503}
 
 
-def enrollment_routes(master: Master) -> list[web.RouteDef]:
-    """The one door that a machine without an identity may use."""
+def agent_routes(master: Master, enrolment: Enrolment, admission: Admission) -> list[web.RouteDef]:
+    """The doors of machines beside the link: enrollment, a new access token, the keyset."""
 
     async def enrol(request: web.Request) -> web.Response:
-        body = await request.read()  # more than client_max_size is answered with 413
         try:
-            answer = await master.enrol(body)
+            async with asyncio.timeout(BODY_S):
+                body = await request.read()  # more than client_max_size is answered with 413
+            answer = await enrolment.enrol(body, request.remote)
+        except TimeoutError:
+            master.audit.refused("enrol", str(Code.HANDSHAKE_TIMEOUT), peer=request.remote)
+            raise web.HTTPRequestTimeout from None
         except ProtocolError as error:
-            structlog.get_logger().warning("enrol.refused", actor="rest", code=str(error.code), peer=request.remote)
+            master.audit.refused("enrol", str(error.code), peer=request.remote)
             return web.json_response(_error(error), status=STATUS.get(error.code, 400))
         return web.Response(body=answer, content_type="application/msgpack")
 
-    return [web.post(ENROL_PATH, enrol)]
+    async def renew(request: web.Request) -> web.Response:
+        """Only the agent's own assertion of this minute gets a new token: an old one cannot prolong itself."""
+        try:
+            guest = await admission.admit(request, TOKEN_PATH)
+        except ProtocolError as error:
+            return admission.refusal(error, "token", request)
+        if guest.kid is not None or guest.agent.state != "active":
+            return admission.refusal(ProtocolError(Code.TOKEN), "token", request)
+        return web.json_response({"access_token": enrolment.access(guest.agent.agent_id, guest.signed_by)})
+
+    async def keyset(request: web.Request) -> web.Response:
+        try:
+            await admission.admit(request, KEYSET_PATH)
+        except ProtocolError as error:
+            return admission.refusal(error, "keyset", request)
+        return web.Response(body=master.keys.keyset.document, content_type="application/msgpack")
+
+    return [web.post(ENROL_PATH, enrol), web.post(TOKEN_PATH, renew), web.get(KEYSET_PATH, keyset)]
 
 
-def operator_app(master: Master) -> web.Application:
+def operator_app(master: Master, enrolment: Enrolment, directory: Path) -> web.Application:
     """Everything an operator can ask for, as JSON."""
     app = web.Application(client_max_size=OPERATOR_MAX_BYTES, middlewares=[_errors])
-    operator = _Operator(master)
+    operator = _Operator(master, enrolment, directory)
     app.add_routes(
         [
             web.post("/v1/tokens", operator.create_token),
+            web.post("/v1/keyset/reload", operator.reload_keyset),
+            web.get("/v1/status", operator.status),
+            web.get("/v1/streams/{stream}", operator.stream),
             web.get("/v1/agents", operator.agents),
             web.get("/v1/agents/{agent}", operator.agent),
             web.post("/v1/agents/{agent}/state", operator.set_state),
@@ -68,14 +98,51 @@ async def _errors(request: web.Request, handler: Any) -> web.StreamResponse:
 class _Operator:
     """One method for each door."""
 
-    def __init__(self, master: Master) -> None:
-        self._master = master
+    def __init__(self, master: Master, enrolment: Enrolment, directory: Path) -> None:
+        self._master, self._enrolment, self._directory = master, enrolment, directory
 
     async def create_token(self, request: web.Request) -> web.Response:
         """A join token, shown once."""
         asked = await request.json()
-        token = await self._master.create_token(float(asked["ttl_s"]), int(asked["uses"]), str(asked["note"]))
+        more = {name: str(asked.get(name, "")) for name in ("recover", "hosts", "network")}
+        token = await self._enrolment.create_token(
+            float(asked["ttl_s"]), int(asked["uses"]), str(asked["note"]), approve=asked.get("approve") is True, **more
+        )
         return web.json_response({"token": token.text(), "token_id": token.token_id.hex(), "ttl_s": asked["ttl_s"]})
+
+    async def reload_keyset(self, _request: web.Request) -> web.Response:
+        """A keyset was published: take it into use."""
+        return web.json_response({"version": self._master.reload_keys(self._directory)})
+
+    async def status(self, _request: web.Request) -> web.Response:
+        """How this master is: its keyset, its agents, what it refused."""
+        keys = self._master.keys
+        return web.json_response(
+            {
+                "connected": len(self._master.connected),
+                "agents": len(await self._master.book(self._master.rows.agents)),
+                "keyset_version": keys.keyset.version,
+                "keyset_days_left": round(keys.days_left(now_ms()), 1),
+                "refused": self._master.audit.counts(),
+            }
+        )
+
+    async def stream(self, request: web.Request) -> web.Response:
+        """Chunks of a log stream behind `after`; with `wait` until there is one."""
+        stream, after = request.match_info["stream"], int(request.query.get("after", "0"))
+        wait_s = min(float(request.query.get("wait", "0")), WAIT_MAX_S)
+
+        async def look() -> dict[str, Any] | None:
+            return self._master.streams.after(stream, after)
+
+        shown = await look()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s or 0.001):
+                while shown is not None and not shown["chunks"]:
+                    async with self._master.changed:
+                        await self._master.changed.wait()
+                    shown = await look()
+        return _found(shown, "no such stream: it begins with engine logs")
 
     async def agents(self, _request: web.Request) -> web.Response:
         """Every agent."""

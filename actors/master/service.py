@@ -5,29 +5,29 @@ Every call on the book runs in one thread of its own, so that a slow disk never 
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
-from protocol.enrollment import make_answer, open_request
 from protocol.errors import Code, ProtocolError
 from protocol.ids import RANDOM_BYTES, uuid7
+from protocol.keys import key_id
 from protocol.limits import TTL_DEFAULT_MS
 from protocol.messages.base import Command
+from protocol.messages.commands import EngineLogs
 from protocol.messages.registry import COMMAND_TABLE, parse
-from protocol.tokens import SECRET_BYTES, TOKEN_ID_BYTES, JoinToken, access_token
 
-from .book import AgentRow, Book, CommandRow, TokenRow
-from .keys import MasterKeys
+from .audit import Audit
+from .book import AgentRow, Book, CommandRow
+from .instances import Instances
+from .keys import MasterKeys, load_keys
+from .streams import Streams
 
-ENROL_REPEAT_MS = 600_000
-"""For this long a lost answer of an enrollment may be asked for again with the same key."""
-ACCESS_LIFE_S = 86_400
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -40,7 +40,8 @@ class Master:
         self._book = book
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="book")
         self._listeners: dict[str, Callable[[], None]] = {}
-        self._closers: dict[str, Callable[[], None]] = {}
+        self._closers: dict[str, Callable[[Code], None]] = {}
+        self.audit, self.instances, self.streams = Audit(), Instances(), Streams()
         self.connected: dict[str, float] = {}
         """Agent id -> when its session began, seconds since the epoch."""
         self.changed = asyncio.Condition()
@@ -65,41 +66,38 @@ class Master:
         async with self.changed:
             self.changed.notify_all()
 
-    # -- enrollment ------------------------------------------------------------------------------------------
+    # -- keys and trust --------------------------------------------------------------------------------------
 
-    async def create_token(self, ttl_s: float, uses: int, note: str) -> JoinToken:
-        """A join token; its text is known now and never again."""
-        pin = self.keys.roots.pin()
-        token = JoinToken(secrets.token_bytes(TOKEN_ID_BYTES), secrets.token_bytes(SECRET_BYTES), pin)
-        row = TokenRow(token.token_id, token.mac_key, now_ms() + int(ttl_s * 1000), uses, note)
-        await self.book(self._book.add_token, row)
-        return token
+    def reload_keys(self, directory: Path) -> int:
+        """Take a keyset that was published into use; every connected agent gets it. Its version."""
+        self.keys = load_keys(directory)
+        for wake in self._listeners.values():
+            wake()
+        return self.keys.keyset.version
 
-    async def enrol(self, frame: bytes) -> bytes:
-        """The answer to an enrollment request; ProtocolError when it is refused."""
-        request = open_request(frame)
-        row = await self.book(self._book.token, request.token_id)
-        if row is None or row.expires_ms < now_ms():
-            raise ProtocolError(Code.TOKEN, "the token is unknown or over; make a new one")
-        request.prove(row.mac_key)
-        used = await self.book(self._book.enrolled_with, request.token_id)
-        agent_id = next((agent for public, agent in used if public == request.public), None)
-        if agent_id is None:
-            if row.uses_left <= 0:
-                self._log.warning("token.used_again", token=request.token_id.hex())
-                raise ProtocolError(Code.TOKEN_USED, "the token was used by another machine")
-            agent_id = uuid7(now_ms(), os.urandom(RANDOM_BYTES)).hex()
-            agent = AgentRow(
-                agent_id, request.public, None, now_ms(), "active", 0, now_ms(), dict(request.inventory.values)
-            )
-            await self.book(self._book.enrol, agent, request.token_id)
-            self._log.info("enrolled", agent=agent_id)
-            await self.notify()
-        keys = self.keys
-        access = access_token(
-            keys.token, agent_id, _kid(request.public), self.audience, now_ms() // 1000, ACCESS_LIFE_S
-        )
-        return make_answer(request, row.mac_key, keys.token, agent_id, keys.roots, keys.keyset.document, access)
+    async def key_rotated(self, agent: AgentRow, old_until_ms: int) -> None:
+        """An agent came with its next key: it is the agent's key now."""
+        assert agent.next_public is not None
+        await self.book(self._book.promote_key, agent.agent_id, agent.next_public, old_until_ms)
+        self._log.info("agent.key_rotated", agent=agent.agent_id, kid=key_id(agent.next_public).hex())
+
+    async def quarantine(self, agent_id: str, instance: str) -> None:
+        """Two machines have one key: neither may come in until an operator has looked."""
+        await self.book(self._book.set_agent_state, agent_id, "quarantined")
+        text = "two machines came with this agent's key; both are kept out: find the copy, then agent approve"
+        await self.alarm(agent_id, "master.clone", text, fields={"instance": instance})
+        await self.notify()
+
+    async def alarm(
+        self, agent_id: str, kind: str, text: str, severity: str = "critical", fields: dict[str, Any] | None = None
+    ) -> None:
+        """What this master saw itself is an event like those of its agents."""
+        at_ms = now_ms()
+        self._log.warning("alarm", kind=kind, agent=agent_id, text=text)
+        event = {"event_id": uuid7(at_ms, os.urandom(RANDOM_BYTES)).hex(), "at_ms": at_ms, "kind": kind}
+        event |= {"severity": severity, "subject": f"agent/{agent_id}" if agent_id else "master", "text": text}
+        await self.book(self._book.add_event, agent_id, event | {"fields": fields or {}})
+        await self.notify()
 
     # -- commands --------------------------------------------------------------------------------------------
 
@@ -110,6 +108,8 @@ class Master:
             raise ProtocolError(Code.KEY_ID, "no such agent; see: mosalama-master agents")
         if agent.state == "revoked":
             raise ProtocolError(Code.REVOKED, "this agent is deregistered")
+        if self.keys.keyset.expired(now_ms()):
+            raise ProtocolError(Code.KEYSET_EXPIRED, "the keyset has expired: mosalama-master keyset renew")
         model = COMMAND_TABLE.get(word)
         if model is not None and "generation" in model.model_fields and "generation" not in payload:
             generation = await self.book(self._book.next_generation, agent_id, str(payload.get("name")))
@@ -120,6 +120,8 @@ class Master:
         raw_id = uuid7(issued, os.urandom(RANDOM_BYTES))
         envelope = self.keys.sign_command(agent_id, raw_id, issued, life, message)
         row = CommandRow(raw_id.hex(), agent_id, 0, word, envelope, issued, life, "queued", None, None, issued)
+        if isinstance(message, EngineLogs):
+            self.streams.open(agent_id, row.command_id)
         row = await self.book(self._book.add_command, row)
         self._log.info("command.queued", command_id=row.command_id, command=word, agent=agent_id)
         self.wake(agent_id)
@@ -132,7 +134,7 @@ class Master:
         else:
             self._listeners[agent_id] = wake
 
-    def on_revoked(self, agent_id: str, close: Callable[[], None] | None) -> None:
+    def on_revoked(self, agent_id: str, close: Callable[[Code], None] | None) -> None:
         """Call `close` when this agent is deregistered while it is connected."""
         if close is None:
             self._closers.pop(agent_id, None)
@@ -140,11 +142,14 @@ class Master:
             self._closers[agent_id] = close
 
     async def set_state(self, agent_id: str, state: str) -> None:
-        """Deregister an agent, or take it back; a session that stands ends at once."""
+        """Deregister an agent, approve it, or take it back; a session that stands ends when it may not."""
         await self.book(self._book.set_agent_state, agent_id, state)
         closer = self._closers.get(agent_id)
         if state == "revoked" and closer is not None:
-            closer()
+            closer(Code.REVOKED)
+        if state == "active":
+            self.instances.forget(agent_id)
+        await self.notify()
 
     def wake(self, agent_id: str) -> None:
         """There is something for this agent."""
@@ -179,6 +184,8 @@ class Master:
             "agent_id": row.agent_id,
             "state": row.state,
             "connected": row.agent_id in self.connected,
+            "kid": key_id(row.public).hex(),
+            "next_kid": key_id(row.next_public).hex() if row.next_public else None,
             "enrolled_ms": row.enrolled_ms,
             "seen_ms": row.seen_ms,
             "inventory": row.inventory,
@@ -197,9 +204,3 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _tuples(item) for key, item in value.items()}
     return value
-
-
-def _kid(public: bytes) -> bytes:
-    from protocol.keys import key_id
-
-    return key_id(public)

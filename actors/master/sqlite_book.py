@@ -9,7 +9,7 @@ from typing import Any
 
 from .book import AgentRow, CommandRow, TokenRow
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE tokens (
     token_id BLOB PRIMARY KEY, mac_key BLOB NOT NULL, expires_ms INTEGER NOT NULL, uses_left INTEGER NOT NULL,
@@ -36,8 +36,20 @@ CREATE TABLE alerts (
     agent_id TEXT NOT NULL, fingerprint TEXT NOT NULL, payload TEXT NOT NULL, PRIMARY KEY (agent_id, fingerprint)
 );
 """
+UPGRADES = {
+    2: """
+ALTER TABLE agents ADD COLUMN old_public BLOB;
+ALTER TABLE agents ADD COLUMN old_until_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tokens ADD COLUMN agent_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN approve INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tokens ADD COLUMN hosts TEXT NOT NULL DEFAULT '';
+ALTER TABLE tokens ADD COLUMN network TEXT NOT NULL DEFAULT '';
+"""
+}
+"""From the version before; a released step never changes."""
 OPEN = "('queued', 'sent')"
 AGENT = "agent_id, public, next_public, enrolled_ms, state, received_offset, seen_ms, inventory, report, report_ms"
+AGENT += ", old_public, old_until_ms"
 COMMAND = "command_id, agent_id, position, word, envelope, issued_ms, ttl_ms, state, progress, result, updated_ms"
 
 
@@ -52,7 +64,10 @@ class SqliteBook:
         if version > VERSION:
             raise RuntimeError(f"{file}: written by a newer version ({version}); install that version again")
         if version == 0:
-            self._db.executescript(f"BEGIN;{SCHEMA};PRAGMA user_version={VERSION};COMMIT")
+            self._db.executescript(f"BEGIN;{SCHEMA};PRAGMA user_version=1;COMMIT")
+            version = 1
+        for step in range(version + 1, VERSION + 1):
+            self._db.executescript(f"BEGIN;{UPGRADES[step]};PRAGMA user_version={step};COMMIT")
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -74,22 +89,28 @@ class SqliteBook:
         """A new join token."""
         with self._transaction() as db:
             values = (row.token_id, row.mac_key, row.expires_ms, row.uses_left, row.note)
-            db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?)", values)
+            scope = (row.agent_id, row.approve, row.hosts, row.network)
+            db.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*values, *scope))
 
     def token(self, token_id: bytes) -> TokenRow | None:
         """A join token."""
         row = self._db.execute("SELECT * FROM tokens WHERE token_id = ?", (token_id,)).fetchone()
-        return None if row is None else TokenRow(*row)
+        if row is None:
+            return None
+        found, mac_key, expires_ms, uses_left, note, agent_id, approve, hosts, network = row
+        return TokenRow(found, mac_key, expires_ms, uses_left, note, agent_id, bool(approve), hosts, network)
 
     def enrolled_with(self, token_id: bytes) -> Sequence[tuple[bytes, str]]:
         """Public keys and agent ids that used a token."""
         return self._db.execute("SELECT public, agent_id FROM enrolments WHERE token_id = ?", (token_id,)).fetchall()
 
-    def enrol(self, row: AgentRow, token_id: bytes) -> None:
+    def enrol(self, row: AgentRow, token_id: bytes) -> bool:
         """A new agent; one use of the token is gone."""
         with self._transaction() as db:
+            if not self._use(db, token_id):
+                return False
             db.execute(
-                f"INSERT INTO agents ({AGENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  # our own constant
+                f"INSERT INTO agents ({AGENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, 0)",  # noqa: S608  # our own constant
                 (
                     row.agent_id,
                     row.public,
@@ -104,7 +125,28 @@ class SqliteBook:
                 ),
             )
             db.execute("INSERT INTO enrolments VALUES (?, ?, ?)", (token_id, row.public, row.agent_id))
-            db.execute("UPDATE tokens SET uses_left = uses_left - 1 WHERE token_id = ?", (token_id,))
+        return True
+
+    @staticmethod
+    def _use(db: sqlite3.Connection, token_id: bytes) -> bool:
+        """One use of the token, if one is left: two machines at the same moment do not get the same one."""
+        used = db.execute(
+            "UPDATE tokens SET uses_left = uses_left - 1 WHERE token_id = ? AND uses_left > 0", (token_id,)
+        )
+        return used.rowcount == 1
+
+    def recover(self, agent_id: str, public: bytes, token_id: bytes) -> bool:
+        """A new key for an agent that lost its own; every key before it opens nothing any more."""
+        with self._transaction() as db:
+            if not self._use(db, token_id):
+                return False
+            db.execute(
+                "UPDATE agents SET public = ?, next_public = NULL, old_public = NULL, old_until_ms = 0,"
+                " state = CASE state WHEN 'quarantined' THEN 'active' ELSE state END WHERE agent_id = ?",
+                (public, agent_id),
+            )
+            db.execute("INSERT INTO enrolments VALUES (?, ?, ?)", (token_id, public, agent_id))
+        return True
 
     def agents(self) -> Sequence[AgentRow]:
         """Every agent, by the time it enrolled."""
@@ -120,13 +162,19 @@ class SqliteBook:
         return None if row is None else _agent(row)
 
     def set_agent_state(self, agent_id: str, state: str) -> None:
-        """Active, drained or revoked."""
+        """One of the states of AgentRow."""
         self._db.execute("UPDATE agents SET state = ? WHERE agent_id = ?", (state, agent_id))
 
-    def set_keys(self, agent_id: str, public: bytes, next_public: bytes | None) -> None:
-        """The agent's keys."""
+    def set_next_key(self, agent_id: str, next_public: bytes) -> None:
+        """The key that the agent will use next; the one it has stays good."""
+        self._db.execute("UPDATE agents SET next_public = ? WHERE agent_id = ?", (next_public, agent_id))
+
+    def promote_key(self, agent_id: str, public: bytes, old_until_ms: int) -> None:
+        """The next key was used: it is the agent's key now."""
         self._db.execute(
-            "UPDATE agents SET public = ?, next_public = ? WHERE agent_id = ?", (public, next_public, agent_id)
+            "UPDATE agents SET old_public = public, old_until_ms = ?, public = next_public, next_public = NULL"
+            " WHERE agent_id = ? AND next_public = ?",
+            (old_until_ms, agent_id, public),
         )
 
     def seen(self, agent_id: str, now_ms: int) -> None:
@@ -185,11 +233,20 @@ class SqliteBook:
             (state, now_ms, command_id),
         )
 
-    def progress(self, command_id: str, progress: dict[str, Any], now_ms: int) -> None:
-        """How far a command is."""
+    def refuse_command(self, agent_id: str, command_id: str, error: dict[str, Any], now_ms: int) -> bool:
+        """A command of this agent that it does not take; an end is never undone."""
+        changed = self._db.execute(
+            "UPDATE commands SET state = 'refused', result = ?, updated_ms = ? WHERE command_id = ? AND agent_id = ?"
+            " AND state IN ('queued', 'sent')",
+            (json.dumps({"error": error}), now_ms, command_id, agent_id),
+        )
+        return changed.rowcount == 1
+
+    def progress(self, agent_id: str, command_id: str, progress: dict[str, Any], now_ms: int) -> None:
+        """How far a command of this agent is."""
         self._db.execute(
-            "UPDATE commands SET progress = ?, updated_ms = ? WHERE command_id = ?",
-            (json.dumps(progress), now_ms, command_id),
+            "UPDATE commands SET progress = ?, updated_ms = ? WHERE command_id = ? AND agent_id = ?",
+            (json.dumps(progress), now_ms, command_id, agent_id),
         )
 
     # -- what agents tell ------------------------------------------------------------------------------------
@@ -210,9 +267,9 @@ class SqliteBook:
         match word:
             case "command.accepted":
                 db.execute(
-                    "UPDATE commands SET state = 'accepted', updated_ms = ? WHERE command_id = ? AND state IN"
-                    " ('queued', 'sent')",
-                    (now_ms, payload["command_id"]),
+                    "UPDATE commands SET state = 'accepted', updated_ms = ? WHERE command_id = ? AND agent_id = ?"
+                    " AND state IN ('queued', 'sent')",
+                    (now_ms, payload["command_id"], agent_id),
                 )
             case "command.result":
                 db.execute(
@@ -240,6 +297,13 @@ class SqliteBook:
             "UPDATE agents SET report = ?, report_ms = ? WHERE agent_id = ?", (json.dumps(merged), at_ms, agent_id)
         )
 
+    def add_event(self, agent_id: str, event: dict[str, Any]) -> None:
+        """Something that this master saw itself."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO events (agent_id, event_id, payload) VALUES (?, ?, ?)",
+            (agent_id, event["event_id"], json.dumps(event)),
+        )
+
     def events(self, after: int, limit: int, agent_id: str | None) -> Sequence[dict[str, Any]]:
         """Events with a position above `after`."""
         rows = self._db.execute(
@@ -258,9 +322,10 @@ class SqliteBook:
 
 
 def _agent(row: Any) -> AgentRow:
-    agent_id, public, next_public, enrolled_ms, state, received, seen_ms, inventory, report, report_ms = row
+    agent_id, public, next_public, enrolled_ms, state, received, seen_ms, inventory, report, report_ms, *old = row
     facts, figures = json.loads(inventory), json.loads(report)
-    return AgentRow(agent_id, public, next_public, enrolled_ms, state, received, seen_ms, facts, figures, report_ms)
+    known = (agent_id, public, next_public, enrolled_ms, state, received, seen_ms, facts, figures, report_ms)
+    return AgentRow(*known, old_public=old[0], old_until_ms=old[1])
 
 
 def _command(row: Any) -> CommandRow:

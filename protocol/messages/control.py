@@ -8,6 +8,7 @@ from .base import Count, Message, Milliseconds, ShortText
 
 Nonce = Annotated[bytes, Field(min_length=32, max_length=32)]
 Feature = ShortText
+Chain = Annotated[tuple[Annotated[bytes, Field(max_length=12_000)], ...], Field(max_length=8)]
 
 
 class Hello(Message):
@@ -40,6 +41,8 @@ class Challenge(Message):
     """Highest offset of the agent's stream that is on the master's disk."""
     keyset: Annotated[bytes, Field(max_length=12_000)] | None = None
     """A newer keyset document, if there is one."""
+    chain: Chain = ()
+    """Every document between the agent's and `keyset` that changed the roots, oldest first."""
 
 
 class Auth(Message):
@@ -65,10 +68,11 @@ class CommandFrame(Message):
 
 
 class KeysetFrame(Message):
-    """A newer keyset document."""
+    """A newer keyset document, with those before it that changed the roots."""
 
     TYPE: ClassVar[str] = "keyset"
     document: Annotated[bytes, Field(max_length=12_000)]
+    chain: Chain = ()
 
 
 class GoAway(Message):

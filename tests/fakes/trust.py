@@ -64,8 +64,22 @@ class Pair:
         return self.agent.seal(message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
 
 
-def pair(*, agent_keyset: Keyset | None = None, master_version: int = 1, link: str = "link", minimum: int = 1) -> Pair:
-    facts = AgentFacts("boot", "instance", b"", 0, minimum)
+def pair(
+    *,
+    agent_keyset: Keyset | None = None,
+    master_version: int = 1,
+    link: str = "link",
+    minimum: int = 1,
+    sent: int = 0,
+    certificate: bytes = b"",
+    certificates: frozenset[bytes] = frozenset(),
+) -> Pair:
+    facts = AgentFacts("boot", "instance", certificate, 0, minimum, sent)
     agent = AgentSession(AGENT, key("agent"), agent_keyset or keyset(), ROOTS, facts)
-    master = MasterSession(key(link), keyset_version=master_version, keyset_document=document(master_version))
+    master = MasterSession(
+        key(link),
+        keyset_version=master_version,
+        keyset_document=document(master_version),
+        certificates=certificates,
+    )
     return Pair(agent, master)

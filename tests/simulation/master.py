@@ -215,7 +215,7 @@ class SimConversation:
         self._session += 1
         self._dropped = ""
         sent = self._ack
-        self._bridge.tell(SessionUp(self._session, "https://master.test", AGENT, master.has, 0, sent))
+        self._bridge.tell(SessionUp(self._session, "https://master.test", AGENT, master.has, 0, sent, master.has))
         while not self._stopping and not self._dropped and not master.partitioned:
             self._pause(master.rng.uniform(*LATENCY_S))
             sent = self._down(sent)

@@ -196,7 +196,7 @@ def test_an_older_file_is_brought_up_to_date_with_all_that_is_in_it(tmp_path):
     dry = Dry(tmp_path)
     assert dry.executed() == [signed(2).command_id, signed(1).command_id]
     dry.accept(3)
-    dry.say(say.Resume(40))
+    dry.say(say.Resume(40, 40))
     assert [row.offset for row in dry.outbox()] == [41], "a file in use goes on counting where it was"
     dry.close()
 
@@ -270,16 +270,16 @@ def test_a_file_that_was_begun_anew_does_not_count_from_where_the_master_has_bee
     dry = Dry(tmp_path)
     for number in range(10):
         dry.say(say.Emit("k", "info", "s", str(number)))
-    dry.say(say.Resume(4))
+    dry.say(say.Resume(4, 4))
     assert [(row.offset, row.message.text) for row in dry.outbox()] == [(n + 5, str(n)) for n in range(10)]
-    dry.say(say.Emit("k", "info", "s", "10"), say.Acknowledged(13), say.Resume(13))
+    dry.say(say.Emit("k", "info", "s", "10"), say.Acknowledged(13), say.Resume(13, 13))
     assert [(row.offset, row.message.text) for row in dry.outbox()] == [(14, "9"), (15, "10")], "once is enough"
     dry.close()
 
 
 def test_an_old_copy_of_the_file_goes_on_above_what_the_master_has(dry):
-    dry.say(say.Resume(0))
-    dry.say(say.Emit("k", "info", "s", "a"), say.Resume(1_000))
+    dry.say(say.Resume(0, 0))
+    dry.say(say.Emit("k", "info", "s", "a"), say.Resume(1_000, 1_000))
     assert [(row.offset, row.message.text) for row in dry.outbox()] == [(1_001, "a")]
 
 

@@ -117,15 +117,28 @@ def test_a087_the_same_holds_for_an_agent_that_lies():
     assert both.master.channel.peer_ack == 0
 
 
-def test_an_acknowledgement_of_an_earlier_session_counts():
-    agent, master = pair().agent, pair().master
+def resumed(claimed, sent):
+    """An agent that has ever sent so much, and a master that says it has so much."""
+    agent, master = pair(sent=sent).agent, pair().master
     hello = agent.hello(b"a" * 32, NOW_MS)
-    known = KnownAgent(AGENT, (key("agent").public,), 41)
+    known = KnownAgent(AGENT, (key("agent").public,), claimed)
     challenge = master.answer(master.greet(hello), known, nonce=b"m" * 32, session_id=b"s" * 16, now_ms=NOW_MS)
-    master.finish(next(event.frame for event in agent.receive(challenge, NOW_MS) if hasattr(event, "frame")))
-    frame = master.seal(Heartbeat(at_ms=1), at_ms=NOW_MS, message_id=b"i" * 16, ack=41)
-    agent.receive(frame, NOW_MS)
-    assert agent.channel.peer_ack == 41
+    events = agent.receive(challenge, NOW_MS)
+    master.finish(next(event.frame for event in events if hasattr(event, "frame")))
+    agent.receive(master.seal(Heartbeat(at_ms=1), at_ms=NOW_MS, message_id=b"i" * 16, ack=claimed), NOW_MS)
+    return events[-1].received_offset, events[-1].believed_offset, agent.channel.peer_ack
+
+
+def test_an_acknowledgement_of_an_earlier_session_counts():
+    assert resumed(41, sent=50) == (41, 41, 41)
+
+
+def test_a087_a_master_that_claims_at_the_handshake_what_was_never_sent_is_not_believed():
+    assert resumed(41, sent=7) == (41, 7, 7)
+
+
+def test_a087_a_claim_that_no_stream_reaches_ends_the_attempt():
+    assert refused(Code.SEQUENCE, resumed, 2**53 + 1, sent=7).close_code == 4409
 
 
 # -- keys and time ---------------------------------------------------------------------------------------------

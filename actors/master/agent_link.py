@@ -1,0 +1,279 @@
+"""One agent's connection, on the master's side: handshake, then read, write and watch until either ends."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import time
+from collections import OrderedDict, deque
+from typing import Any
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from protocol.channel import ContentFault, Received
+from protocol.envelope import cut
+from protocol.errors import Code, ProtocolError
+from protocol.ids import RANDOM_BYTES, uuid7
+from protocol.keyset import Role
+from protocol.limits import CONTENT_FAULTS_PER_MIN, HEARTBEAT_S, PEER_DEAD_S, SKEW_SILENT_MS
+from protocol.master_session import KnownAgent, MasterSession
+from protocol.messages.base import Message
+from protocol.messages.control import CommandFrame, GoAway, Heartbeat, KeysetFrame, Refused, Rotate, Rotated
+from protocol.messages.registry import dump
+from protocol.messages.reports import CommandProgress, LogLines, Report
+from protocol.rotation import OVERLAP_MS
+
+from .admission import Guest, same_agent
+from .book import CommandRow
+from .service import Master, now_ms
+
+COMMANDS_AT_A_TIME = 64
+GOODBYE_SPREAD_MS = 4_000
+ASKED_MAX = 256
+"""Commands whose refusal may still come; the oldest is forgotten first."""
+
+
+class AgentLink:
+    """One agent's connection."""
+
+    def __init__(
+        self, master: Master, socket: web.WebSocketResponse, certificates: frozenset[bytes], guest: Guest
+    ) -> None:
+        self._master, self._socket, self._guest = master, socket, guest
+        self._keys = keys = master.keys
+        self.session = MasterSession(
+            keys.link,
+            keyset_version=keys.keyset.version,
+            keyset_document=keys.keyset.document,
+            certificates=certificates,
+            keyset_chain=keys.chain,
+        )
+        self.agent_id = ""
+        self.instance = ""
+        self._ack = 0
+        self._acked = 0
+        self._sent = 0
+        self._work = asyncio.Event()
+        self._revoked: Code | None = None
+        self._asked: OrderedDict[bytes, str] = OrderedDict()
+        """Message id -> command id of the commands that were sent here."""
+        self._faults: deque[float] = deque(maxlen=CONTENT_FAULTS_PER_MIN)
+        self._heard = time.monotonic()
+        self._log = structlog.get_logger().bind(actor="endpoint")
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._work.set()
+
+    async def handshake(self) -> None:
+        """Hello, challenge, auth; the agent is known afterwards."""
+        greeting = MasterSession.greet(await self._frame())
+        row = await self._master.book(self._master.rows.agent, greeting.hello.agent_id)
+        known = None
+        if row is not None:
+            same_agent(self._guest, row.agent_id, cut(greeting.frame).kid)
+            refused = {"revoked": Code.REVOKED, "quarantined": Code.CLONE}.get(row.state)
+            known = KnownAgent(row.agent_id, row.publics(now_ms()), row.received_offset, refused)
+            self._ack = self._acked = row.received_offset
+        challenge = self.session.answer(
+            greeting, known, nonce=secrets.token_bytes(32), session_id=secrets.token_bytes(16), now_ms=now_ms()
+        )
+        await self._socket.send_bytes(challenge)
+        self.session.finish(await self._frame())
+        self.agent_id, self.instance = greeting.hello.agent_id, greeting.hello.instance_id
+        self._sent = greeting.hello.received_offset
+        self._log = self._log.bind(agent=self.agent_id)
+        if row is not None and self.session.public == row.next_public:
+            await self._master.key_rotated(row, now_ms() + OVERLAP_MS)
+        if abs(self.session.skew_ms) > SKEW_SILENT_MS:
+            self._log.warning("link.skew", skew_ms=self.session.skew_ms)
+        self._work.set()
+
+    async def _frame(self) -> bytes:
+        message = await self._socket.receive()
+        if message.type is WSMsgType.BINARY:
+            return bytes(message.data)
+        if message.type is WSMsgType.TEXT:
+            raise ProtocolError(Code.FRAME, "a text frame")
+        if message.type is WSMsgType.ERROR:  # too long, or not a WebSocket's; the library has closed with its code
+            raise ProtocolError(Code.FRAME, "not a frame of this protocol")
+        raise ConnectionResetError("the agent closed the connection")
+
+    async def converse(self) -> None:
+        """Read and write until either ends."""
+        tasks = [asyncio.create_task(work()) for work in (self._read, self._write, self._watch)]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        while True:
+            found = self.session.receive(await self._frame())
+            self._heard = time.monotonic()
+            if isinstance(found, ContentFault):
+                await self._refuse(found)
+            elif found.offset is not None:
+                await self._keep(found)
+            else:
+                await self._take(found)
+
+    async def _refuse(self, fault: ContentFault) -> None:
+        error = fault.error
+        self._master.audit.refused("message", str(error.code), agent=self.agent_id, field=error.field)
+        now = time.monotonic()
+        if len(self._faults) == CONTENT_FAULTS_PER_MIN and now - self._faults[0] < 60.0:
+            await self.close(4422, "too many faults")
+            raise ConnectionResetError("too many faults")
+        self._faults.append(now)
+        said = Refused(code=str(error.code), retry=_retry(error), detail=error.detail, field=error.field)
+        await self._send(said, reply_to=fault.message_id)
+
+    async def _keep(self, found: Received) -> None:
+        """A durable message: on disk first, acknowledged after."""
+        assert found.offset is not None
+        message = (found.offset, found.message.TYPE, _plain(dump(found.message)))
+        before = self._ack
+        self._ack = await self._master.book(self._master.rows.receive, self.agent_id, [message], now_ms())
+        if found.offset <= before:
+            self._acked = -1  # it was sent again, so its acknowledgement was lost
+        self._work.set()
+        await self._master.notify()
+
+    async def _take(self, found: Received) -> None:
+        book, rows = self._master.book, self._master.rows
+        match found.message:
+            case Heartbeat():
+                await book(rows.seen, self.agent_id, now_ms())
+                self._acked = -1  # a heartbeat is answered, so that the agent knows that we live
+                self._work.set()
+            case CommandProgress() as progress:
+                await book(rows.progress, self.agent_id, progress.command_id, _plain(dump(progress)), now_ms())
+                await self._master.notify()
+            case Report() as report:
+                await book(rows.report, self.agent_id, dict(report.values), report.at_ms, full=report.full)
+                await self._master.notify()
+            case Refused() as refused:
+                await self._refused(refused, found.reply_to)
+            case Rotate() as rotate:
+                public = self.session.rotated(rotate)
+                await book(rows.set_next_key, self.agent_id, public)
+                self._log.info("agent.next_key")
+                await self._send(Rotated(kid=rotate_kid(public), overlap_ms=OVERLAP_MS), reply_to=found.message_id)
+            case LogLines() as lines:
+                self._master.streams.put(self.agent_id, lines)
+                await self._master.notify()
+            case _:
+                pass
+
+    async def _refused(self, refused: Refused, reply_to: bytes | None) -> None:
+        """The agent took a message of ours not: of a command the operator learns why."""
+        self._log.warning("agent.refused", code=refused.code, field=refused.field)
+        command_id = self._asked.get(reply_to or b"") or refused.field
+        if not command_id or refused.retry != "no":
+            return  # it was not kept, and comes again
+        error = {"code": refused.code, "what": "the agent did not take it", "why": refused.detail, "do": ""}
+        if await self._master.book(self._master.rows.refuse_command, self.agent_id, command_id, error, now_ms()):
+            await self._master.notify()
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def revoke(self, code: Code) -> None:
+        """The agent was deregistered or quarantined: the session ends."""
+        self._revoked = code
+        self._work.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if self._revoked:
+                raise ProtocolError(self._revoked, "not wanted any more")
+            await self._send_keyset()
+            await self._send_commands()
+            if self._ack > self._acked:
+                await self._send(Heartbeat(at_ms=now_ms()))
+
+    async def _send_keyset(self) -> None:
+        """A keyset that was published meanwhile, before anything that needs it."""
+        keys = self._master.keys
+        if keys.keyset.version <= self._keys.keyset.version:
+            return
+        before, self._keys = self._keys, keys
+        chain = tuple(document for version, document in keys.chain if version > before.keyset.version)
+        await self._send(KeysetFrame(document=keys.keyset.document, chain=chain))
+        if before.link.kid not in keys.keyset.publics(Role.LINK, now_ms()):
+            await self.goodbye()  # this session is signed by a key that holds no more
+
+    async def _send_commands(self) -> None:
+        rows = await self._master.book(self._master.rows.commands_after, self.agent_id, self._sent)
+        for row in rows[:COMMANDS_AT_A_TIME]:
+            await self._send_command(row)
+            self._sent = row.offset
+        if len(rows) > COMMANDS_AT_A_TIME:
+            self._work.set()
+
+    async def _send_command(self, row: CommandRow) -> None:
+        book, rows = self._master.book, self._master.rows
+        if now_ms() > row.issued_ms + row.ttl_ms:
+            await book(rows.mark_command, row.command_id, "expired", now_ms())
+        elif cut(row.envelope).kid not in self._keys.keyset.publics(Role.COMMAND, now_ms()):
+            error = {"code": str(Code.RETIRED), "what": "it was not sent", "do": "send it again"}
+            error["why"] = "the command key that signed it holds no more"
+            await book(rows.refuse_command, self.agent_id, row.command_id, error, now_ms())
+            self._master.audit.refused("command", str(Code.RETIRED), agent=self.agent_id, command_id=row.command_id)
+            await self._master.notify()
+        else:
+            message_id = await self._send(CommandFrame(envelope=row.envelope), offset=row.offset)
+            self._asked[message_id] = row.command_id
+            if len(self._asked) > ASKED_MAX:
+                self._asked.popitem(last=False)
+            await book(rows.mark_command, row.command_id, "sent", now_ms())
+
+    async def _send(self, message: Message, *, offset: int | None = None, reply_to: bytes | None = None) -> bytes:
+        """Send it; its message id."""
+        at_ms = now_ms()
+        message_id = uuid7(at_ms, os.urandom(RANDOM_BYTES))
+        frame = self.session.seal(
+            message, at_ms=at_ms, message_id=message_id, ack=self._ack, offset=offset, reply_to=reply_to
+        )
+        self._acked = self._ack
+        await self._socket.send_bytes(frame)
+        return message_id
+
+    async def _watch(self) -> None:
+        """A peer that says nothing is dead, whatever we send."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S / 2)
+            if time.monotonic() - self._heard > PEER_DEAD_S:
+                raise ConnectionResetError("nothing was heard of the agent")
+
+    async def goodbye(self) -> None:
+        """The master will be away for a moment."""
+        await self._send(GoAway(after_ms=200, spread_ms=GOODBYE_SPREAD_MS))
+        await self.close(WSCloseCode.GOING_AWAY, "the master stops")
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, but not for long."""
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()[:120]), 2.0)
+
+
+def rotate_kid(public: bytes) -> bytes:
+    """The id of a key, as `rotated` says it."""
+    from protocol.keys import key_id
+
+    return key_id(public)
+
+
+def _retry(error: ProtocolError) -> Any:
+    return "later" if error.retry == "later" else "no"
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: inner.hex() if isinstance(inner, bytes) else inner for key, inner in value.items()}

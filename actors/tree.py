@@ -21,6 +21,7 @@ import structlog
 
 from actors.api.actor import ApiActor, Put
 from actors.api.board import Board, plain
+from actors.api.history import History
 from actors.api.server import Readers
 from actors.clock import WallClock
 from actors.downloads.manager.actor import DownloadManagerActor
@@ -41,6 +42,7 @@ from actors.journal.store import JournalStore
 from actors.link.actor import LinkActor
 from actors.link.identity import IdentityFiles
 from actors.link.loop import Bridge, Conversation, LinkLoop
+from actors.log.setup import FILE_NAME
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.alerts.actor import AlertsActor
@@ -112,6 +114,7 @@ class Wiring:
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
         self.opened = JournalStore.open
         self.board = Board()
+        self.history = History(min(settings.metrics.host_interval_s, settings.metrics.engine_interval_s))
         self.machine = _machine(settings)
         self.board.put("agent", {"version": version("mosalamaagent"), "label": self.label})
 
@@ -229,9 +232,19 @@ class Wiring:
     def api(self) -> ApiActor:
         """See ApiActor."""
         system = self._system()
-        readers = Readers(tree=lambda: asdict(system.tree()), events=self._events, healthy=system.healthy)
+        readers = Readers(
+            tree=lambda: asdict(system.tree()),
+            events=self._events,
+            healthy=system.healthy,
+            history=self.history,
+            log_file=self.settings.paths.log_dir / FILE_NAME,
+        )
         return ApiActor(
-            settings=self.settings.api, run_dir=self.settings.paths.run_dir, board=self.board, readers=readers
+            settings=self.settings.api,
+            run_dir=self.settings.paths.run_dir,
+            board=self.board,
+            readers=readers,
+            wall=self.wall,
         )
 
     def _events(self) -> list[dict[str, Any]]:

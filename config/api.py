@@ -14,6 +14,7 @@ class ApiSettings(Section):
     enabled: bool = Field(default=True, description="Serve health, metrics and the page over TCP.")
     address: IPv4Address = Field(default=IPv4Address("127.0.0.1"), description="Address to serve on.")
     port: int = Field(default=7480, ge=0, le=65_535, description="Port to serve on; 0: any free one.")
+    show_log: bool = Field(default=True, description="Show the last lines of the agent's own log on the page.")
     token_file: Path | None = Field(
         default=None, description="File with the token that every address but loopback needs."
     )

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import structlog
 
+from actors.clock import WallClock, system_wall_clock
 from actors.supervision.actor import Actor
 from actors.supervision.messages import TaskDone, TaskFailed
 from config.api import ApiSettings
 
 from .board import Board
+from .charted import charted
 from .server import ApiServer, Readers
 
 
@@ -24,8 +26,16 @@ class Put:
 class ApiActor(Actor):
     """See the module."""
 
-    def __init__(self, *, settings: ApiSettings, run_dir: Path, board: Board, readers: Readers) -> None:
-        self._board = board
+    def __init__(
+        self,
+        *,
+        settings: ApiSettings,
+        run_dir: Path,
+        board: Board,
+        readers: Readers,
+        wall: WallClock = system_wall_clock,
+    ) -> None:
+        self._board, self._history, self._wall = board, readers.history, wall
         self._server = ApiServer(settings, run_dir, board, readers)
         self._log = structlog.get_logger().bind(actor="api")
 
@@ -42,6 +52,8 @@ class ApiActor(Actor):
         match message:
             case Put(name=name, value=value):
                 self._board.put(name, value)
+                if name == "snapshot":
+                    self._history.add(self.context.now(), self._wall(), charted(value))
             case TaskDone() | TaskFailed():
                 raise RuntimeError(f"the server ended: {message}")
             case _ if self._board.take(message):

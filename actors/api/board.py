@@ -17,6 +17,7 @@ class Board:
         self._facts: dict[str, Any] = dict.fromkeys(("engines", "models", "transfers", "alerts"), ())
         self._facts["link"] = LinkChanged("unenrolled")
         self._at: dict[str, float] = {}
+        self._versions: dict[str, int] = {}
         self.started_at = time.time()
 
     def put(self, name: str, value: object) -> None:
@@ -24,6 +25,11 @@ class Board:
         with self._lock:
             self._facts[name] = value
             self._at[name] = time.monotonic()
+            self._versions[name] = self._versions.get(name, 0) + 1
+
+    def version(self, name: str) -> int:
+        """How often it was put."""
+        return self._versions.get(name, 0)
 
     def take(self, message: object) -> bool:
         """Keep a fact that a room told; False when it is none."""

@@ -7,16 +7,6 @@ from typing import Any
 
 REFRESH_S = 2
 EVENTS_SHOWN = 30
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 70rem; padding: 0 1rem; }
-h1 { font-size: 1.3rem; } h2 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .25rem .8rem .25rem 0; vertical-align: top; border-bottom: 1px solid #8884; }
-th { font-weight: 600; } td { overflow-wrap: anywhere; }
-.good { color: #18794e; } .bad { color: #c62828; } .wait { color: #9a6700; }
-@media (prefers-color-scheme: dark) { .good { color: #4cc38a; } .bad { color: #ff8080; } .wait { color: #f1b83c; } }
-"""
 TONES = {
     "ready": "good",
     "running": "good",
@@ -41,7 +31,7 @@ def render(facts: Mapping[str, Any]) -> str:
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         f'<meta http-equiv=refresh content="{REFRESH_S}">',
         '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>{escape(name)}: MosalamaAgent</title><link rel=stylesheet href=/page.css></head><body><main>",
+        f"<title>{escape(name)}: MosalamaAgent</title><link rel=stylesheet href=/static/plain.css></head><body><main>",
         f"<h1>MosalamaAgent {escape(str(agent.get('version', '')))}</h1>",
         f"<p>{escape(name)}, {_state(link.get('state', ''))} {escape(str(link.get('master') or ''))} ",
         f"{escape(str(link.get('last_error') or ''))}</p>",

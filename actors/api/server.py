@@ -5,7 +5,7 @@ import contextlib
 import hmac
 import threading
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,16 @@ from aiohttp import web
 
 from config.api import ApiSettings
 
-from . import page
+from . import page, static_files
 from .board import Board, Reader
 from .exposition import render
+from .headers import HEADERS, PAGE_HEADERS
+from .history import History
+from .live import Live
 
 SOCKET_NAME = "control.sock"
 CLIENT_MAX_BYTES = 65_536
 STALE_SNAPSHOT_S = 60.0
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -35,6 +33,10 @@ class Readers:
     tree: Reader
     events: Reader
     healthy: Callable[[], bool]
+    history: History = field(default_factory=History)
+    """Outlives the actor, so that a restart leaves no hole in the charts."""
+    log_file: Path | None = None
+    """Whose last lines the page shows; None: it shows none."""
 
 
 class ApiServer:
@@ -62,29 +64,43 @@ class ApiServer:
 
     async def _main(self, ready: Callable[[], None]) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        live = self._live()
         async with contextlib.AsyncExitStack() as stack:
-            local = await _runner(stack, self._app([]))
+            local = await _runner(stack, self._app([], live))
             socket = self._run_dir / SOCKET_NAME
             socket.unlink(missing_ok=True)
             stack.callback(socket.unlink, missing_ok=True)
             await web.UnixSite(local, str(socket)).start()
             socket.chmod(0o660)
             if self._settings.enabled:
-                public = await _runner(stack, self._app([self._guard()]))
+                public = await _runner(stack, self._app([self._guard()], live))
                 await web.TCPSite(public, str(self._settings.address), self._settings.port).start()
                 host, port = public.addresses[0][:2]
                 self.address = f"http://{host}:{port}"
+            stack.push_async_callback(live.stream.close)
             ready()
             if not self._wanted_down.is_set():
                 await self._stopped.wait()
 
-    def _app(self, middlewares: list[Any]) -> web.Application:
+    def _live(self) -> Live:
+        readers = self._readers
+        return Live(
+            board=self._board,
+            history=readers.history,
+            status=self._status,
+            tree=readers.tree,
+            events=readers.events,
+            log_file=readers.log_file if self._settings.show_log else None,
+        )
+
+    def _app(self, middlewares: list[Any], live: Live) -> web.Application:
         app = web.Application(client_max_size=CLIENT_MAX_BYTES, middlewares=middlewares)
         readers, board = self._readers, self._board
         app.add_routes(
             [
                 web.get("/", self._page),
-                web.get("/page.css", self._style),
+                web.get("/static/{name}", static_files.serve),
+                *live.routes(),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -131,10 +147,7 @@ class ApiServer:
         events = await asyncio.to_thread(self._readers.events)
         snapshot = board.get("snapshot") or {}
         facts |= {"status": self._status(), "tree": self._readers.tree(), "events": events, "snapshot": snapshot}
-        return web.Response(text=page.render(facts), content_type="text/html", headers=HEADERS)
-
-    async def _style(self, _request: web.Request) -> web.Response:
-        return web.Response(text=page.STYLE, content_type="text/css", headers=HEADERS)
+        return web.Response(text=page.render(facts), content_type="text/html", headers=PAGE_HEADERS)
 
     async def _events(self, _request: web.Request) -> web.Response:
         found = await asyncio.to_thread(self._readers.events)

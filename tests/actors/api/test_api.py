@@ -17,6 +17,7 @@ from actors.facts import EngineFacts, EnginesChanged, LinkChanged, ModelFacts, M
 from actors.supervision.spec import ChildSpec, Limit, SupervisorSpec
 from actors.supervision.system import System
 from config.api import ApiSettings
+from tests.actors.api.bench import Bench
 from tests.bed.places import short_folder
 from tests.bed.processes import wait_until
 
@@ -26,40 +27,6 @@ SNAPSHOT = {
     "engines": {'a"b': {"running": 2, "state": "ready", "prompt_tokens_total": 7}},
     "containers": {"chat": {"memory_bytes": 3}},
 }
-
-
-class Bench:
-    def __init__(self, **settings):
-        self.board, self.run_dir, self.healthy = Board(), short_folder(), True
-        readers = Readers(tree=lambda: {"path": "/root"}, events=lambda: [{"kind": "k"}], healthy=lambda: self.healthy)
-        configured = ApiSettings(**({"port": 0} | settings))
-
-        def make():
-            return ApiActor(settings=configured, run_dir=self.run_dir, board=self.board, readers=readers)
-
-        self.system = System(SupervisorSpec(children=(ChildSpec("api", make),)))
-        self.system.start()
-        self.handle = self.system.handle("/root/api")
-        self.page = wait_until(self._page, timeout_s=10, what="the server")
-
-    def _page(self):
-        try:
-            return fetch(self.run_dir, "/v1/status")["page"] or "none"
-        except Exception:
-            return None
-
-    def get(self, path, **headers):
-        connection = http.client.HTTPConnection(urlsplit(self.page).netloc, timeout=5)
-        try:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
-        finally:
-            connection.close()
-
-    def close(self):
-        self.system.stop()
-        shutil.rmtree(self.run_dir)
 
 
 @pytest.fixture
@@ -122,7 +89,7 @@ def test_the_page_shows_the_facts_and_loads_nothing_from_elsewhere(bench):
     assert "<script>" not in text
     assert "http://" not in text.replace("http-equiv", "")
     assert "load1" in text
-    status, style = bench.get("/page.css")
+    status, style = bench.get("/static/plain.css")
     assert (status, "prefers-color-scheme" in style) == (200, True)
 
 

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from config.downloads import DownloadsSettings
 
-from .address import check_address
+from .address import check_address, redirected
 from .errors import DownloadError, SourceError, SpaceError, TransferError, WrongBytesError
 from .hashing import Hash, begin, check
 from .manifest import RemoteFile
@@ -159,7 +159,7 @@ class FileFetch:
             if response.status in {301, 302, 303, 307, 308}:
                 location = response.getheader("Location") or ""
                 connection.close()
-                url = urljoin(url, location)
+                url = redirected(url, location)
                 continue
             try:
                 self._check(response, url, have)

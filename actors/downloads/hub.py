@@ -12,7 +12,7 @@ import aiohttp
 from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 
-from .address import check_address
+from .address import check_address, origin_of
 from .errors import DownloadError, SourceError, TransferError
 from .manifest import Manifest, RemoteFile, check_names, wanted
 
@@ -44,7 +44,7 @@ async def _resolve(settings: DownloadsSettings, source: ModelSource, token: str 
     check_names(file.name for file in files)
     if not files:
         raise SourceError("E_SOURCE", f"{source.uri} has no such file", "", "check the name and the patterns")
-    return Manifest("hub", source.model, source.revision, commit, files, headers)
+    return Manifest("hub", source.model, source.revision, commit, files, headers, origin_of(settings.hub_url))
 
 
 def _chosen(source: ModelSource, name: str) -> bool:

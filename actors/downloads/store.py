@@ -16,7 +16,7 @@ from actors.facts import LocalModel, ModelFacts
 from protocol.messages.model_source import ModelSource
 
 from .errors import DownloadError, SpaceError
-from .manifest import Manifest
+from .manifest import Manifest, Staging
 
 REFS = "refs.json"
 CURRENT = "current"
@@ -55,15 +55,17 @@ class ModelStore:
         """Where a version is when it is complete."""
         return self._root / manifest.source / manifest.model / manifest.commit
 
-    def staging(self, manifest: Manifest) -> Path:
-        """Where it is built; the same folder again after a restart."""
-        target = self._root / STAGING / manifest.source / manifest.model / manifest.commit
-        target.mkdir(parents=True, exist_ok=True)
-        return target
+    def staging(self, manifest: Manifest) -> Staging:
+        """Where it is built; the same folders again after a restart."""
+        base = self._root / STAGING / manifest.key
+        staging = Staging(manifest, base / "files", base / "work")
+        for folder in (staging.files, staging.work):
+            folder.mkdir(parents=True, exist_ok=True)
+        return staging
 
     def reserve(self, manifest: Manifest) -> None:
         """SpaceError, with numbers, when the version does not fit."""
-        staged = _size(self.staging(manifest))
+        staged = _size(self.staging(manifest).files.parent)
         needed = manifest.size_bytes - staged + self._floor
         free = shutil.disk_usage(self._root).free
         if needed > free:
@@ -75,7 +77,7 @@ class ModelStore:
     def publish(self, manifest: Manifest) -> Path:
         """The staged version appears, whole; files that earlier pulls of this commit brought stay in it."""
         with self._lock:
-            staged, target = self.staging(manifest), self.folder(manifest)
+            staged, target = self.staging(manifest).files, self.folder(manifest)
             _open_to_engines(staged)
             if target.exists():
                 for file in manifest.files:
@@ -86,6 +88,7 @@ class ModelStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _sync_tree(staged)
                 staged.rename(target)
+            shutil.rmtree(self.staging(manifest).work.parent)
             _sync(target.parent)
             self._remember(target.parent, manifest.revision, manifest.commit)
             self._point(target.parent, manifest.commit)

@@ -95,7 +95,7 @@ class TransferActor(Actor):
 
     def _fetch_all(self, manifest: Manifest) -> None:
         total = manifest.size_bytes
-        staged = self._store.staging(manifest)
+        staged = self._store.staging(manifest).files
         progress = meter(lambda done, rate: self._show("transferring", done, total, rate), PROGRESS_S)
         fetches = [
             FileFetch(self._settings, file, staged / file.name, manifest.headers, progress, self._cancel)

@@ -85,6 +85,8 @@ class AgentSession:
 
     def __init__(self, agent_id: str, key: KeyPair, keyset: Keyset, roots: Roots, facts: AgentFacts) -> None:
         self._agent_id, self._key, self._keyset, self._roots, self._facts = agent_id, key, keyset, roots, facts
+        self._link_keys = keyset.holders(Role.LINK)
+        """Found once for each keyset: every frame asks for its key."""
         self._hello = b""
         self._nonce_at_ms = 0
         self.channel: Channel | None = None
@@ -184,11 +186,11 @@ class AgentSession:
 
     def _link_public(self, kid: bytes) -> bytes:
         """A link key of the keyset as it is when a frame comes, at the time when it comes."""
-        public = self._keyset.publics(Role.LINK, self._now_ms + self.skew_ms).get(kid)
-        if public is None:
+        key = self._link_keys.get(kid)
+        if key is None or not key.holds(self._now_ms + self.skew_ms):
             known = self._keyset.role_of(kid)
             raise ProtocolError(Code.ROLE if known not in {None, Role.LINK} else Code.KEY_ID)
-        return public
+        return key.public
 
     def _challenger(self, frame: bytes) -> bytes:
         """The key that may have signed this challenge: of our keyset, or of the newer one that it brings.
@@ -216,6 +218,7 @@ class AgentSession:
         roots = follow_roots(chain, self._roots, self._keyset.version)
         self._keyset = open_keyset(document, roots, now_ms=now_ms, at_least=self._keyset.version)
         self._roots = self._keyset.body.roots
+        self._link_keys = self._keyset.holders(Role.LINK)
         return self._keyset
 
     def _command(self, found: Received, message: CommandFrame, now_ms: int) -> AgentEvent:

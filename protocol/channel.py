@@ -7,6 +7,7 @@ nil; `ack` is the highest offset of the peer's stream that is on our disk.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .codec import decode, encode
 from .envelope import check, cut, seal
@@ -23,9 +24,8 @@ PublicOf = Callable[[bytes], bytes]
 """Key id -> public key of a peer that may speak here now; raises ProtocolError otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One verified, validated message with what its header says."""
+class Received(NamedTuple):
+    """One verified, validated message with what its header says. A tuple, since every frame makes one."""
 
     message: Message
     seq: int
@@ -123,11 +123,16 @@ def _check_form(head: object) -> None:
     if not isinstance(head, tuple) or len(head) != HEADER_PARTS:
         raise ProtocolError(Code.DECODE, "a body has nine parts")
     word, session_id, seq, ack, offset, at_ms, message_id, reply_to, _ = head
-    numbers = (seq, ack, at_ms) if offset is None else (seq, ack, at_ms, offset)
     good = (
         type(word) is str
         and type(session_id) is bytes
-        and all(type(number) is int and 0 <= number <= INTEGER_MAX for number in numbers)
+        and type(seq) is int
+        and 0 <= seq <= INTEGER_MAX
+        and type(ack) is int
+        and 0 <= ack <= INTEGER_MAX
+        and type(at_ms) is int
+        and 0 <= at_ms <= INTEGER_MAX
+        and (offset is None or (type(offset) is int and 0 <= offset <= INTEGER_MAX))
         and type(message_id) is bytes
         and len(message_id) == ID_BYTES
         and (reply_to is None or (type(reply_to) is bytes and len(reply_to) == ID_BYTES))

@@ -10,7 +10,7 @@
 Every msgpack reader understands the whole; nothing unverified reaches one.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import Code, ProtocolError
 from .keys import KID_BYTES, SIGNATURE_BYTES, KeyPair, Purpose, verify
@@ -23,9 +23,8 @@ BODY_AT = 15
 OVERHEAD_BYTES = BODY_AT + len(TAIL) + SIGNATURE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """The parts of one frame, nothing of it verified."""
+class Envelope(NamedTuple):
+    """The parts of one frame, nothing of it verified. A tuple, since every frame makes one."""
 
     kid: bytes
     body: bytes

@@ -6,10 +6,12 @@ purpose, one session or one direction verifies for another. Ed25519 is RFC 8032,
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from hashlib import blake2b
 
+from nacl.bindings import crypto_sign, crypto_sign_open
 from nacl.exceptions import BadSignatureError, CryptoError
-from nacl.signing import SigningKey, VerifyKey
+from nacl.signing import SigningKey
 
 from .errors import Code, ProtocolError
 
@@ -98,19 +100,23 @@ class KeyPair:
         """The secret: for the file that keeps it and for nothing else."""
         return bytes(self._key)
 
-    @property
+    @cached_property
     def public(self) -> bytes:
         """32 bytes."""
         return bytes(self._key.verify_key)
 
-    @property
+    @cached_property
     def kid(self) -> bytes:
         """Eight bytes that name this key."""
         return key_id(self.public)
 
     def sign(self, purpose: Purpose, bind: bytes, body: bytes) -> bytes:
         """64 bytes over exactly this body, for this purpose and binding."""
-        return self._key.sign(PREFIXES[purpose] + bind + body).signature
+        return crypto_sign(PREFIXES[purpose] + bind + body, self._secret)[:SIGNATURE_BYTES]
+
+    @cached_property
+    def _secret(self) -> bytes:
+        return bytes(self._key) + self.public
 
     def __repr__(self) -> str:
         """Never the seed."""
@@ -119,7 +125,9 @@ class KeyPair:
 
 def verify(public: bytes, purpose: Purpose, bind: bytes, body: bytes, signature: bytes) -> None:
     """Return if the signature holds; raise ProtocolError(E_SIG) otherwise, whatever is wrong with it."""
+    if len(public) != PUBLIC_BYTES or len(signature) != SIGNATURE_BYTES:
+        raise ProtocolError(Code.SIGNATURE)  # libsodium trusts the lengths it is given
     try:
-        VerifyKey(public).verify(PREFIXES[purpose] + bind + body, signature)
+        crypto_sign_open(signature + PREFIXES[purpose] + bind + body, public)
     except (BadSignatureError, CryptoError, ValueError, TypeError) as error:
         raise ProtocolError(Code.SIGNATURE) from error

@@ -50,6 +50,10 @@ class KeysetKey(Part):
     not_before_ms: int = Field(ge=0)
     not_after_ms: int = Field(ge=0)
 
+    def holds(self, now_ms: int) -> bool:
+        """Whether its time is now."""
+        return self.not_before_ms <= now_ms < self.not_after_ms
+
 
 class KeysetBody(Part):
     """What the roots sign."""
@@ -73,15 +77,14 @@ class Keyset:
         """Grows with every change."""
         return self.body.version
 
+    def holders(self, role: Role) -> Mapping[bytes, KeysetKey]:
+        """Key id -> key of everyone who may act in `role` at some time."""
+        named = {key_id(key.public): key for key in self.body.keys if key.role == role}
+        return {kid: key for kid, key in named.items() if kid not in self.body.revoked}
+
     def publics(self, role: Role, now_ms: int) -> Mapping[bytes, bytes]:
         """Key id -> public key of everyone who may act in `role` now."""
-        return {
-            key_id(key.public): key.public
-            for key in self.body.keys
-            if key.role == role
-            and key.not_before_ms <= now_ms < key.not_after_ms
-            and key_id(key.public) not in self.body.revoked
-        }
+        return {kid: key.public for kid, key in self.holders(role).items() if key.holds(now_ms)}
 
     def expired(self, now_ms: int) -> bool:
         """Whether its day is over: what it says of keys is not to be acted on any more."""

@@ -39,14 +39,15 @@ def parse(table: Mapping[str, type[Message]], word: str, payload: Any) -> Messag
     if not isinstance(payload, dict):
         raise ProtocolError(Code.SCHEMA, "the payload is not a map")
     try:
-        return model.model_validate(payload)
+        return model.__pydantic_validator__.validate_python(payload)  # type: ignore[no-any-return]
     except ValidationError as error:
         raise _refusal(model, error) from None
 
 
 def dump(message: Message) -> dict[str, Any]:
     """The payload of a message: plain values, defaults included so that the reader needs no second table."""
-    return message.model_dump(mode="python")
+    plain: dict[str, Any] = message.__pydantic_serializer__.to_python(message)
+    return plain
 
 
 def _field_names(part: type[Part]) -> frozenset[str]:

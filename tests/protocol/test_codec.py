@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.codec import decode, encode
+from protocol.codec import _check_depth, _may_hide, decode, encode
 from protocol.errors import ProtocolError
 from protocol.limits import ARRAY_MAX_ITEMS, DEPTH_MAX_LEVELS
 
@@ -41,6 +41,25 @@ def test_any_bytes_give_a_value_or_the_one_error(data):
         decode(data)
     except ProtocolError:
         pass
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(
+        st.sampled_from(
+            [b"\x91", b"\x81", b"\xdc\x00\x01", b"\xcf\xff" + bytes(7), b"\xcb\x7f\xf0" + bytes(6), b"\xa1a"]
+        ),
+        max_size=60,
+    ).map(b"".join)
+)
+def test_what_the_walk_would_refuse_is_always_walked(data):
+    found = None
+    try:
+        _check_depth(data)
+    except ProtocolError as error:
+        found = error.detail
+    # An extension type is refused by the decoder itself.
+    assert found is None or _may_hide(data) or "extension" in found
 
 
 def nested(levels):

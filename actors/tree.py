@@ -47,8 +47,9 @@ from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.alerts.actor import AlertsActor
 from actors.metrics.alerts.rules import DEFAULT_RULES
+from actors.metrics.eyes import Eyes, MachineEyes
 from actors.metrics.gpu import uuids_within
-from actors.metrics.sampler import Sampled, Snapshot
+from actors.metrics.snapshot import Sampled, Snapshot
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from actors.supervision.spec import (
@@ -142,8 +143,19 @@ class Wiring:
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        """Whose disks are watched."""
+        """Whose sizes the master is told."""
         return (self.settings.paths.state_dir, self.settings.downloads.models_dir)
+
+    @property
+    def places(self) -> dict[str, Path]:
+        """Whose disks are watched; Docker's own is found by asking it."""
+        paths = self.settings.paths
+        return {
+            "models": self.settings.downloads.models_dir,
+            "state": paths.state_dir,
+            "log": paths.log_dir,
+            "system": Path("/"),
+        }
 
     # -- one method for each actor ---------------------------------------------------------------------------
 
@@ -195,12 +207,15 @@ class Wiring:
         """See SamplerActor."""
         return SamplerActor(
             settings=self.settings.metrics,
-            directories=self.directories,
-            docker_host=self.settings.engines.docker_host,
+            eyes=self.eyes(),
             link=self.handle(PATHS.link),
             publish=self._publish,
             wall=self.wall,
         )
+
+    def eyes(self) -> Eyes:
+        """What looks at the machine; the simulation brings its own."""
+        return MachineEyes(self.settings.metrics, self.places, self.settings.engines.docker_host, self._system().tree)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._tell(PATHS.alerts, Sampled(snapshot))
@@ -223,7 +238,7 @@ class Wiring:
             settings=self.settings.link,
             state_dir=self.settings.paths.state_dir,
             journal_handle=self.handle(PATHS.journal),
-            observers=(self.handle(PATHS.alerts), self.handle(PATHS.api)),
+            observers=(self.handle(PATHS.metrics), self.handle(PATHS.alerts), self.handle(PATHS.api)),
             inventory=self.inventory,
             conversation=self.conversation,
             wall=self.wall,

@@ -6,10 +6,11 @@ Priority without a bound on what lies in the socket's buffers is not enough: the
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from protocol.messages.base import Message
+from protocol.messages.reports import Report
 
 QUEUE_MAX = 2_048
 """Messages of one lane; the journal is the queue, this is only its window."""
@@ -40,6 +41,13 @@ class Item:
     session: int = 0
 
 
+def _joined(older: Item, newer: Item) -> Item:
+    """The newer one; of reports, which say what changed, one that says what both say."""
+    if isinstance(newer.message, Report) and isinstance(older.message, Report):
+        return replace(newer, message=newer.message.after(older.message))
+    return newer
+
+
 class Outgoing:
     """The four lanes."""
 
@@ -54,7 +62,7 @@ class Outgoing:
         lane = self._lanes[item.lane]
         if item.key is not None:
             if item.key in self._newest:
-                self._newest[item.key] = item
+                self._newest[item.key] = _joined(self._newest[item.key], item)
                 self.dropped += 1
                 return True
             self._newest[item.key] = item

@@ -1,29 +1,53 @@
-"""The metrics sampler: a collector thread looks, this actor tells; a slow driver never keeps it from answering."""
+"""The metrics sampler: collectors look in threads of their own, this actor puts together what they saw, and tells.
 
-import threading
-from collections.abc import Callable, Sequence
+It never makes a call that may block, so it always answers; that a driver or a file system hangs it sees from outside.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from actors.clock import WallClock, milliseconds
-from actors.facts import AlertsChanged, EngineFacts, EnginesChanged
+from actors.facts import AlertsChanged, EngineFacts, EnginesChanged, LinkChanged
 from actors.journal.messages import Volatile
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
+from actors.supervision.flag import Flag
 from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
 from .amd import AmdGpus
+from .cgroup import Groups
+from .collector import Collected, run
+from .disks_look import DisksLook
+from .eyes import Eyes, Group
 from .gpu import Gpus
-from .gpu_watch import GpuLook, GpuWatch, no_gpus
+from .gpu_watch import GpuWatch
+from .gpus_look import GpusLook
+from .procfs import Kept
 from .report import Reporter
-from .sampler import Sampled, Sampler, Snapshot
+from .snapshot import Snapshot
+
+WATCH_S = 1.0
+"""Between two looks from outside at what may hang."""
+DRAIN_S = 0.5
+"""Between two helpings of what was kept while there was no master."""
+GPU = "gpu"
+DISKS = "disks"
 
 
 class _Report:
     """To itself: tell the master."""
+
+
+class _Drain:
+    """To itself: send more of what was kept."""
+
+
+class _Watch:
+    """To itself: see whether something hangs."""
 
 
 class SamplerActor(Actor):
@@ -33,72 +57,44 @@ class SamplerActor(Actor):
         self,
         *,
         settings: MetricsSettings,
-        directories: Sequence[Path],
-        docker_host: str = "",
+        eyes: Eyes,
         link: Handle,
         publish: Callable[[Snapshot], None],
         wall: WallClock,
     ) -> None:
-        self._settings, self._directories, self._docker_host = settings, tuple(directories), docker_host
+        self._settings, self._eyes = settings, eyes
         self._link, self._publish, self._wall = link, publish, wall
-        self._reporter = Reporter(settings.full_report_every)
+        self._reporter = Reporter(settings.full_report_every, settings.spool_max_bytes)
         self._engines: tuple[EngineFacts, ...] = ()
         self._alerts: tuple[str, ...] = ()
-        self._latest: Snapshot | None = None
-        self._stop, self._wake = threading.Event(), threading.Event()
+        self._snapshot = Snapshot(0.0)
+        self._disks: tuple[DisksLook, Flag] | None = None
+        self._left_out: set[Path] = set()
+        self._gpus: GpuWatch | None = None
+        self._gpus_hung = self._drains = False
         self._log = structlog.get_logger().bind(actor="metrics")
 
     def on_start(self) -> object:
-        """Start the collector; the first report comes with the first full interval."""
-        look = no_gpus
+        """Start every collector; the first report comes within an interval, not at one moment everywhere."""
+        phase = self.context.rng.random()
+        for group in self._eyes.groups(self._known_engines, self.context.now):
+            flag = self.context.flag()
+            self.context.task(group.name, self._collect, group, flag, phase, cancel=flag.set)
+        self._begin_disks()
         if self._settings.gpu:
-            watch = GpuWatch(Gpus(), AmdGpus(), self._settings.gpu_interval_s, self.context.now, self._wake.set)
-            self.context.task("gpu", watch.look_on, cancel=watch.stop)
-            self.context.task("gpu events", watch.listen, cancel=watch.stop)
-            look = watch.latest
-        self.context.task("collect", self._collect, look, cancel=self._end)
-        self.context.after(self.context.rng.uniform(0.2, 1.0) * self._settings.report_interval_s, _Report())
+            self._begin_gpus()
+        self.context.after(WATCH_S, _Watch())
+        self.context.after((0.2 + 0.8 * phase) * self._settings.report_interval_s, _Report())
         return None
 
-    def on_message(self, message: object) -> object:
-        """Facts from the engines, snapshots from the collector, time to report."""
-        match message:
-            case EnginesChanged(engines=engines):
-                self._engines = engines
-            case AlertsChanged(alerts=alerts):
-                self._alerts = tuple(alert.fingerprint for alert in alerts)
-            case Sampled(snapshot=snapshot):
-                self._latest = snapshot
-                self._publish(snapshot)
-            case _Report():
-                self._report()
-            case TaskDone(name="gpu" | "gpu events"):
-                pass  # a machine without GPUs
-            case TaskDone() | TaskFailed():
-                raise RuntimeError(f"the collector ended: {message}")
-            case _:
-                self.context.unhandled(message)
-        return None
+    def _known_engines(self) -> tuple[EngineFacts, ...]:
+        return self._engines
 
-    def _end(self) -> None:
-        self._stop.set()
-        self._wake.set()
-
-    def _collect(self, gpus: Callable[[], GpuLook]) -> None:
-        """In the collector's thread: an absolute schedule, missed ticks are left out; a GPU's event comes at once."""
-        sampler = Sampler(self._settings, self._directories, self._docker_host, gpus)
-        interval_s = min(self._settings.host_interval_s, self._settings.engine_interval_s)
-        due = self.context.now()
+    def _collect(self, group: Group, flag: Flag, phase: float) -> None:
         try:
-            while not self._stop.is_set():
-                self._wake.clear()
-                self._tell_self(Sampled(sampler.sample(self._engines, self._wall())))
-                now = self.context.now()
-                due = max(due + interval_s, now)
-                if self._wake.wait(due - now):
-                    due = self.context.now()
+            run(group.collectors, flag, self._wall, self._tell_self, phase)
         finally:
-            sampler.close()
+            group.close()
 
     def _tell_self(self, message: object) -> None:
         try:
@@ -106,11 +102,110 @@ class SamplerActor(Actor):
         except SupervisionError as error:
             self._log.warning("sample_lost", why=str(error))
 
+    # -- what may hang ---------------------------------------------------------------------------------------
+
+    def _begin_disks(self) -> None:
+        look, collector = self._eyes.disks(self.context.now, self._left_out)
+        flag = self.context.flag()
+        self._disks = (look, flag)
+        self.context.task(DISKS, run, (collector,), flag, self._wall, self._tell_self, cancel=flag.set)
+
+    def _begin_gpus(self) -> None:
+        settings, kept = self._settings, Kept()
+        mapped = GpusLook(Groups(kept))
+        wall, errors = self._wall, 0
+
+        def seen() -> None:
+            """In the thread that looked, or that waits for events: what is known now."""
+            rooms = mapped.rooms(watch.latest(), self._engines)
+            self._tell_self(Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms, errors))
+
+        watch = GpuWatch(
+            Gpus(slow_s=settings.gpu_slow_interval_s),
+            AmdGpus(),
+            settings.gpu_interval_s,
+            self.context.now,
+            on_event=seen,
+            on_look=seen,
+        )
+        self._gpus = watch
+        self.context.task(GPU, watch.look_on, cancel=watch.stop)
+        self.context.task("gpu events", watch.listen, cancel=watch.stop)
+
+    def _watch(self) -> None:
+        if self._disks is not None:
+            look, flag = self._disks
+            hung = look.hung(self._settings.disk_timeout_s)
+            if hung is not None:
+                self._log.error("disk.hung", disk=str(hung), do="its file system does not answer: see mount(8), dmesg")
+                self._left_out.add(hung)
+                flag.set()
+                self._begin_disks()
+        if self._gpus is not None:
+            seen = self._gpus.latest()
+            hangs = bool(seen.driver and seen.driver.get("hung"))
+            if hangs and not self._gpus_hung:
+                self._merge(self._wall(), {"gpus": {}, "drivers": {"gpu": seen.driver}})
+            self._gpus_hung = hangs
+
+    # -- what comes ------------------------------------------------------------------------------------------
+
+    def on_message(self, message: object) -> object:
+        """Facts from the rooms, parts from the collectors, time to report."""
+        match message:
+            case Collected():
+                self._seen(message)
+            case EnginesChanged(engines=engines):
+                self._engines = engines
+            case AlertsChanged(alerts=alerts):
+                self._alerts = tuple(alert.fingerprint for alert in alerts)
+            case LinkChanged(state=state):
+                self._reporter.link_is(up=state == "connected")
+                self._send()
+            case _Report():
+                self._report()
+            case _Drain():
+                self._drains = False
+                self._send()
+            case _Watch():
+                self._watch()
+                self.context.after(WATCH_S, message)
+            case TaskDone(name="gpu" | "gpu events" | "disks"):
+                pass  # a machine without GPUs, or a thread that another took over from
+            case TaskDone() | TaskFailed():
+                raise RuntimeError(f"a collector ended: {message}")
+            case _:
+                self.context.unhandled(message)
+        return None
+
+    def _seen(self, seen: Collected) -> None:
+        if seen.error:
+            self._log.warning("collector.failed", collector=seen.name, why=seen.error)
+        health = {**self._snapshot.collectors, seen.name: seen.health()}
+        rooms = {**seen.rooms, "collectors": health}
+        if "agent" in rooms:
+            rooms["agent"] = {**rooms["agent"], "spool_share": round(self._reporter.spool.share, 3)}
+        self._merge(seen.at, rooms)
+
+    def _merge(self, at: float, rooms: object) -> None:
+        assert isinstance(rooms, dict)
+        self._snapshot = self._snapshot.with_part(at, rooms)
+        self._publish(self._snapshot)
+
+    # -- what goes -------------------------------------------------------------------------------------------
+
     def _report(self) -> None:
-        if self._latest is not None:
-            report = self._reporter.make(milliseconds(self._latest.at), self._latest.flat(), self._alerts)
+        if self._snapshot.at:
+            self._reporter.see(milliseconds(self._snapshot.at), self._snapshot.flat(), self._alerts)
+            self._send()
+        self.context.after(self._settings.report_interval_s, _Report())
+
+    def _send(self) -> None:
+        for key, report in self._reporter.take():
             try:
-                self._link.tell(Volatile("report", report))
+                self._link.tell(Volatile(key, report))
             except SupervisionError as error:
                 self._log.debug("not_told", why=str(error))
-        self.context.after(self._settings.report_interval_s, _Report())
+        if self._reporter.draining and not self._drains:
+            self._drains = True
+            self.context.after(DRAIN_S, _Drain())

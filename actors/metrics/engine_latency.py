@@ -1,4 +1,4 @@
-"""Quantiles of an engine's latencies over the last minute, from what its histograms grew by. Pure; time is given.
+"""Latencies of an engine over the last minute, from what its histograms grew by. Pure; time is given.
 
 A histogram counts since the engine's start; its own quantiles would tell of yesterday. Inside a bucket values are
 taken as spread evenly; in the last, open one the lower edge stands for all. Fewer than five requests have none.
@@ -7,13 +7,14 @@ taken as spread evenly; in the last, open one the lower edge stands for all. Few
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from .engine_schema import first_rank
 from .exposition import Sample
 
 SPAN_S = 60.0
 OBSERVATIONS_MIN = 5
 QUANTILES = {"p50": 0.50, "p95": 0.95}
-RANK_LABELS = ("tp_rank", "pp_rank")
-"""Of series that every rank of one engine repeats only those of rank 0 count."""
+SUM = float("-inf")
+"""Stands among the edges for the sum of all values."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "ttft": ("vllm:time_to_first_token_seconds", "sglang:time_to_first_token_seconds"),
@@ -25,18 +26,21 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "e2e": ("vllm:e2e_request_latency_seconds", "sglang:e2e_request_latency_seconds", "tgi_request_duration"),
 }
-_BUCKETS = {f"{name}_bucket" for names in FIELDS.values() for name in names}
+SERIES = frozenset(f"{name}_{part}" for names in FIELDS.values() for name in names for part in ("bucket", "sum"))
+"""Every series that is looked at."""
 
 Buckets = dict[float, float]
-"""Upper edge in seconds -> how many were at most that long, ever."""
+"""Upper edge in seconds -> how many were at most that long, ever; SUM -> seconds of all of them."""
 
 
 def read_buckets(samples: Iterable[Sample]) -> dict[str, Buckets]:
     """Field -> its histogram, summed over the page's series."""
     series: dict[str, Buckets] = {}
     for name, labels, value in samples:
-        if name in _BUCKETS and all(labels.get(rank, "0") == "0" for rank in RANK_LABELS):
-            buckets, edge = series.setdefault(name.removesuffix("_bucket"), {}), float(labels.get("le", "inf"))
+        if name in SERIES and first_rank(labels):
+            base, _, part = name.rpartition("_")
+            buckets = series.setdefault(base, {})
+            edge = SUM if part == "sum" else float(labels.get("le", "inf"))
             buckets[edge] = buckets.get(edge, 0.0) + value
     return {
         field: next(series[name] for name in names if name in series)
@@ -47,7 +51,7 @@ def read_buckets(samples: Iterable[Sample]) -> dict[str, Buckets]:
 
 def quantile(grown: Mapping[float, float], share: float) -> float | None:
     """The value below which that share lies; None when there are too few."""
-    edges = sorted(grown)
+    edges = sorted(edge for edge in grown if edge != SUM)
     total = grown[edges[-1]] if edges else 0.0
     if total < OBSERVATIONS_MIN:
         return None
@@ -68,7 +72,10 @@ class Latencies:
         self._kept: deque[tuple[float, dict[str, Buckets]]] = deque(maxlen=256)
 
     def see(self, found: dict[str, Buckets], now_s: float) -> dict[str, float]:
-        """A page's histograms; `ttft_p95_s` and so on, as far as they can be said. A restart begins anew."""
+        """A page's histograms; `ttft_p95_s`, `ttft_mean_s` and so on, as far as they can be said.
+
+        A restart begins anew.
+        """
         if self._kept and any(_reset(self._kept[-1][1].get(field, {}), found.get(field, {})) for field in FIELDS):
             self._kept.clear()
         self._kept.append((now_s, found))
@@ -78,11 +85,16 @@ class Latencies:
         figures: dict[str, float] = {}
         for field, buckets in found.items():
             before = first.get(field, {})
+            if before == buckets:
+                continue  # nothing came
             grown = {edge: count - before.get(edge, 0.0) for edge, count in buckets.items()}
             for name, share in QUANTILES.items():
                 value = quantile(grown, share)
                 if value is not None:
                     figures[f"{field}_{name}_s"] = round(value, 6)
+            count = grown.get(float("inf"), 0.0)
+            if count >= OBSERVATIONS_MIN and SUM in grown:
+                figures[f"{field}_mean_s"] = round(grown[SUM] / count, 6)
         return figures
 
 

@@ -1,16 +1,16 @@
-"""Every kind's metrics page in one schema. Names are data; the first that is there wins.
+"""Every kind's metrics page in one schema. Names are data; the first that is there wins, and settings may add more.
 
 Counters and gauges of data-parallel series are summed, shares take the highest; of tensor-parallel series only rank 0
-counts, since every rank repeats the same.
+counts, since every rank repeats the same. Names: vLLM 0.6 to 0.32, SGLang 0.4, TGI 3, llama.cpp's server.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from .engine_latency import RANK_LABELS
 from .exposition import Sample
 
 Rule = Literal["sum", "max"]
+Names = Mapping[str, Sequence[str]]
 
 FIELDS: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
     "running": (
@@ -53,25 +53,51 @@ FIELDS: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
             "llamacpp:tokens_predicted_total",
         ),
     ),
-    "preemptions_total": ("sum", ("vllm:num_preemptions_total",)),
+    "preemptions_total": ("sum", ("vllm:num_preemptions_total", "sglang:num_retracted_reqs_total")),
     "requests_total": ("sum", ("vllm:request_success_total", "sglang:num_requests_total", "tgi_request_count")),
     "requests_failed_total": ("sum", ("sglang:num_aborted_requests_total", "tgi_request_failure")),
 }
-_NAMES = {name for _, candidates in FIELDS.values() for name in candidates}
+RESULT_LABELS: Mapping[str, str] = {"vllm:request_success_total": "finished_reason"}
+"""Series -> the label that says how a request ended."""
 
 
-def read_page(samples: Iterable[Sample]) -> dict[str, float]:
-    """The fields that the page has."""
+def fields_with(more: Names) -> dict[str, tuple[Rule, tuple[str, ...]]]:
+    """The schema with names from the settings, which are tried first."""
+    return {field: (rule, (*more.get(field, ()), *names)) for field, (rule, names) in FIELDS.items()}
+
+
+def names_of(fields: Mapping[str, tuple[Rule, tuple[str, ...]]]) -> frozenset[str]:
+    """Every series that the schema looks at."""
+    return frozenset(name for _, names in fields.values() for name in names)
+
+
+def first_rank(labels: Mapping[str, str]) -> bool:
+    """Whether a series counts: every rank of one tensor-parallel or pipelined engine repeats it."""
+    return labels.get("tp_rank", "0") == "0" and labels.get("pp_rank", "0") == "0"
+
+
+def read_page(
+    samples: Iterable[Sample], fields: Mapping[str, tuple[Rule, tuple[str, ...]]] = FIELDS
+) -> dict[str, float]:
+    """The fields that the page has; `requests.RESULT_total` where it says how requests ended."""
     series: dict[str, list[float]] = {}
+    results: dict[str, float] = {}
     for name, labels, value in samples:
-        if name in _NAMES and all(labels.get(rank, "0") == "0" for rank in RANK_LABELS):
-            series.setdefault(name, []).append(value)
+        if not first_rank(labels):
+            continue
+        series.setdefault(name, []).append(value)
+        label = RESULT_LABELS.get(name)
+        if label is not None:
+            key = f"requests.{labels.get(label, 'other')}_total"
+            results[key] = results.get(key, 0.0) + value
     found: dict[str, float] = {}
-    for field, (rule, candidates) in FIELDS.items():
-        values = next((series[name] for name in candidates if name in series), None)
-        if values is not None:
-            found[field] = max(values) if rule == "max" else sum(values)
-    return found
+    for field, (rule, candidates) in fields.items():
+        for name in candidates:
+            values = series.get(name)
+            if values is not None:
+                found[field] = max(values) if rule == "max" else sum(values)
+                break
+    return found | results
 
 
 def rates(before: Mapping[str, float], now: Mapping[str, float], seconds: float) -> dict[str, float]:

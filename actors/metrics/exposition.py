@@ -3,59 +3,88 @@
 Format 0.0.4: `name{label="value",...} number [timestamp]`; the client library's parser is the oracle of its tests.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
 
 ESCAPES = {"n": "\n", "\\": "\\", '"': '"'}
 PAGE_MAX_BYTES = 4 << 20
 
 Sample = tuple[str, dict[str, str], float]
+_LABEL = re.compile(r'[,\s]*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+NO_LABELS: dict[str, str] = {}
 
 
-def parse(text: str) -> Iterator[Sample]:
-    """Every sample of the page; a line that is none is left out."""
-    for line in text.splitlines():
+def parse(text: str, names: Container[str] | None = None) -> Iterator[Sample]:
+    """Every sample of the page, or of those series alone; a line that is none is left out."""
+    for line in text.split("\n"):
         if not line or line[0] == "#":
             continue
+        brace = line.find("{")
         try:
-            yield _sample(line)
+            if brace < 0:
+                name, rest = line.split(None, 1)
+                if names is None or name in names:
+                    yield name, NO_LABELS, float(rest.split(None, 1)[0])
+            else:
+                name = line[:brace].rstrip()
+                if names is None or name in names:
+                    labels, end = _labels(line, brace + 1)
+                    yield name, labels, float(line[end:].split(None, 1)[0])
         except (ValueError, IndexError):
             continue
-
-
-def _sample(line: str) -> Sample:
-    brace = line.find("{")
-    if brace < 0:
-        name, rest = line.split(None, 1)
-        return name, {}, float(rest.split()[0])
-    labels, end = _labels(line, brace + 1)
-    return line[:brace].strip(), labels, float(line[end:].split(maxsplit=1)[0])
 
 
 def _labels(line: str, at: int) -> tuple[dict[str, str], int]:
     """Labels from position `at` to behind the closing brace."""
     found: dict[str, str] = {}
-    while True:
-        while line[at] in ", ":
-            at += 1
-        if line[at] == "}":
-            return found, at + 1
-        equals = line.index("=", at)
-        name = line[at:equals].strip()
-        value, at = _quoted(line, line.index('"', equals) + 1)
-        found[name] = value
+    while match := _LABEL.match(line, at):
+        name, value = match.groups()
+        found[name] = _ESCAPE.sub(_plain, value) if "\\" in value else value
+        at = match.end()
+    while line[at] in ", \t":
+        at += 1
+    if line[at] != "}":
+        raise ValueError(line)
+    return found, at + 1
 
 
-def _quoted(line: str, at: int) -> tuple[str, int]:
-    """The value from behind its opening quote; the position behind its closing one."""
-    end = line.index('"', at)
-    if "\\" not in line[at:end]:
-        return line[at:end], end + 1
-    parts: list[str] = []
-    while line[at] != '"':
-        if line[at] == "\\":
-            parts.append(ESCAPES.get(line[at + 1], "\\" + line[at + 1]))
-            at += 2
-        else:
-            parts.append(line[at])
-            at += 1
-    return "".join(parts), at + 1
+def _plain(match: re.Match[str]) -> str:
+    return ESCAPES.get(match.group(1), match.group(0))
+
+
+class PageReader:
+    """Reads one program's page again and again: the labels of a series are parsed once, its number each time."""
+
+    SERIES_MAX = 10_000
+    """Beyond it what is remembered is forgotten: a page whose series come and go."""
+
+    def __init__(self, names: Container[str]) -> None:
+        self._names = names
+        self._series: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def read(self, text: str) -> list[Sample]:
+        """The samples of the wanted series."""
+        found: list[Sample] = []
+        names, known = self._names, self._series
+        for line in text.split("\n"):
+            brace = line.find("{")
+            name = line[:brace] if brace >= 0 else line.partition(" ")[0]
+            if name not in names:
+                continue
+            end = line.rfind("}") + 1 if brace >= 0 else len(name)
+            series = known.get(line[:end])
+            try:
+                if series is None:
+                    series = self._learn(line[:end], name, brace)
+                found.append((*series, float(line[end:].split(None, 1)[0])))
+            except (ValueError, IndexError):
+                continue
+        return found
+
+    def _learn(self, key: str, name: str, brace: int) -> tuple[str, dict[str, str]]:
+        if len(self._series) >= self.SERIES_MAX:
+            self._series.clear()
+        labels = _labels(key, brace + 1)[0] if brace >= 0 else NO_LABELS
+        series = self._series[key] = (name, labels)
+        return series

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from .kernel_log import address_of
+
 Figures = dict[str, Any]
 LINKS_MAX = 36
 LINK_ERRORS = (0, 1, 2)
@@ -45,6 +47,10 @@ class Query:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _address(nvml: Any, handle: Any) -> Figures:
+    return {"pci_address": address_of(_text(nvml.nvmlDeviceGetPciInfo(handle).busId))}
 
 
 def _memory(nvml: Any, handle: Any) -> Figures:
@@ -145,6 +151,7 @@ def _one(name: str, function: str, *arguments: int, scale: float | None = None) 
 
 
 QUERIES = (
+    Query("address", Pace.ONCE, _address),
     Query("name", Pace.ONCE, lambda nvml, handle: {"name": _text(nvml.nvmlDeviceGetName(handle))}),
     Query("slowdown", Pace.ONCE, _one("slowdown_c", "nvmlDeviceGetTemperatureThreshold", SLOWDOWN_THRESHOLD)),
     Query("memory", Pace.FAST, _memory),

@@ -6,18 +6,27 @@ A driver that hangs keeps its own thread and no other. Then nothing is known of 
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from . import procfs
 from .amd import AmdGpus
 from .gpu import Gpus
 from .gpu_queries import Figures
+from .kernel_log import FILE as KERNEL_LOG
+from .kernel_log import KernelLog
 from .xid import CLASSES, meaning
 
 HUNG_S = 10.0
 """A look that takes longer is a driver that hangs."""
 EVENT_WAIT_S = 1.0
+ECHO_S = 5.0
+"""The driver's event and the kernel's line of the same event come within this time of each other."""
 Clock = Callable[[], float]
+
+
+def _nothing() -> None:
+    """Where nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +45,20 @@ def no_gpus() -> GpuLook:
 class GpuWatch:
     """`look_on` and `listen` each in a thread of its own until `stop`; `latest` from any."""
 
-    def __init__(self, gpus: Gpus, amd: AmdGpus, interval_s: float, clock: Clock, on_event: Callable[[], None]) -> None:
-        self._gpus, self._amd = gpus, amd
-        self._interval_s, self._clock, self._on_event = interval_s, clock, on_event
+    def __init__(
+        self,
+        gpus: Gpus,
+        amd: AmdGpus,
+        interval_s: float,
+        clock: Clock,
+        on_event: Callable[[], None],
+        on_look: Callable[[], None] = _nothing,
+        kernel_log: Path = KERNEL_LOG,
+    ) -> None:
+        self._gpus, self._amd, self._kernel_log = gpus, amd, kernel_log
+        self._interval_s, self._clock, self._on_event, self._on_look = interval_s, clock, on_event, on_look
+        self._echoes: dict[tuple[str, int], tuple[str, float]] = {}
+        """GPU and code -> who told of it first, and when."""
         self._stop, self._ready = threading.Event(), threading.Event()
         self._latest = GpuLook({}, None)
         self._began_s: float | None = None
@@ -46,6 +66,8 @@ class GpuWatch:
         self._lock = threading.Lock()
         self._xids: dict[str, dict[str, Any]] = {}
         self._kept = procfs.Kept()
+        self.took_s = 0.0
+        """Of the last look."""
 
     def look_on(self) -> None:
         """In the thread that owns the driver: start it, then look again and again; ends where there is nothing."""
@@ -69,6 +91,8 @@ class GpuWatch:
         for values in figures.values():
             self._unified(values)
         self._latest, self._began_s = GpuLook(figures, self._gpus.driver()), None
+        self.took_s = self._clock() - now_s
+        self._on_look()
 
     def _unified(self, figures: Figures) -> None:
         """Memory that is the machine's own: all of it, and what the GPU's processes say they use."""
@@ -84,15 +108,32 @@ class GpuWatch:
         while not self._ready.wait(EVENT_WAIT_S):
             if self._stop.is_set():
                 return
-        while not self._stop.is_set():
-            if not self._gpus.running:
-                self._stop.wait(EVENT_WAIT_S)
-                continue
-            event = self._gpus.wait_event(EVENT_WAIT_S)
-            if event is not None:
-                self._happened(*event)
+        log = KernelLog(self._kernel_log)
+        try:
+            while not self._stop.is_set():
+                self._hear(log)
+        finally:
+            log.close()
 
-    def _happened(self, uuid: str, code: int) -> None:
+    def _hear(self, log: KernelLog) -> None:
+        """One wait for the driver, then what the kernel's log has."""
+        event = None
+        if self._gpus.running:
+            event = self._gpus.wait_event(EVENT_WAIT_S)
+        else:
+            self._stop.wait(EVENT_WAIT_S)
+        if event is not None:
+            self._happened(*event, source="driver")
+        for address, code in log.xids():
+            addresses = {figures.get("pci_address"): uuid for uuid, figures in self._latest.gpus.items()}
+            if address in addresses:
+                self._happened(addresses[address], code, source="kernel")
+
+    def _happened(self, uuid: str, code: int, source: str) -> None:
+        first, at_s = self._echoes.pop((uuid, code), (source, 0.0))
+        if first != source and self._clock() - at_s <= ECHO_S:
+            return  # the other has told of it
+        self._echoes[uuid, code] = (source, self._clock())
         kind, words = meaning(code)
         with self._lock:
             seen = self._xids.setdefault(uuid, {f"xid_{name}_total": 0 for name in CLASSES})

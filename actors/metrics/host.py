@@ -1,4 +1,4 @@
-"""The one home of psutil: what the machine has (inventory), and what is asked rarely."""
+"""The one home of psutil: what the machine has, asked once."""
 
 import os
 import platform
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+
+from .disks_look import file_system
 
 Value = str | int | float | bool | None
 
@@ -26,37 +28,10 @@ def inventory(directories: Sequence[Path]) -> dict[str, Value]:
         "host.boot_at": int(psutil.boot_time()),
     }
     for directory in directories:
-        for name, value in (disk(directory) or {}).items():
+        for name, value in (file_system(directory) or {}).items():
             if name.endswith("_bytes"):
                 facts[f"disk.{directory}.{name}"] = value
     return facts
-
-
-def disk(directory: Path) -> dict[str, int | float | None] | None:
-    """The file system of a directory, or of its nearest parent that is there; free is what we may use, as df has it."""
-    for candidate in (directory, *directory.parents):
-        if candidate.exists():
-            found = os.statvfs(candidate)
-            free, used = found.f_bavail * found.f_frsize, (found.f_blocks - found.f_bfree) * found.f_frsize
-            return {
-                "total_bytes": found.f_blocks * found.f_frsize,
-                "free_bytes": free,
-                "used_share": used / (used + free) if used + free else None,
-                "inodes_used_share": 1 - found.f_favail / found.f_files if found.f_files else None,
-            }
-    return None
-
-
-def own_process() -> dict[str, int | float]:
-    """Memory, threads and processor time of this daemon."""
-    process = psutil.Process()
-    with process.oneshot():
-        times = process.cpu_times()
-        return {
-            "rss_bytes": process.memory_info().rss,
-            "threads": process.num_threads(),
-            "cpu_s": times.user + times.system,
-        }
 
 
 def _cpu_model() -> str:

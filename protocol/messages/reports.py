@@ -85,7 +85,10 @@ class Alert(Message):
 
 
 class Report(Message):
-    """Figures at one moment: only those that changed, or all of them; latest wins."""
+    """Figures at one moment: only those that changed, or all of them; latest wins. One that is gone is null, once.
+
+    With `full` the values take the place of all that were there before.
+    """
 
     TYPE: ClassVar[str] = "report"
     at_ms: Milliseconds
@@ -93,6 +96,12 @@ class Report(Message):
     values: Annotated[dict[ShortText, Scalar], Field(max_length=1_024)]
     alerts: Annotated[tuple[ShortText, ...], Field(max_length=256)] = ()
     """Fingerprints of every firing alert."""
+
+    def after(self, older: "Report") -> "Report":
+        """This one, with what an older one says that was never sent: nothing is lost where a link is slow."""
+        if self.full:
+            return self
+        return self.model_copy(update={"full": older.full, "values": {**older.values, **self.values}})
 
 
 class Inventory(Message):

@@ -4,7 +4,7 @@ What it remembers is in the journal before the master hears of it, so a restart 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import structlog
 from actors.clock import WallClock, milliseconds
 from actors.facts import AlertFacts, AlertsChanged, EnginesChanged, LinkChanged
 from actors.journal import messages as journal
-from actors.metrics.sampler import Sampled
+from actors.metrics.snapshot import Sampled
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
@@ -74,25 +74,27 @@ class AlertsActor(Actor):
         return None
 
     def on_message(self, message: object) -> object:
-        """News, or time."""
+        """News, or time. Only what is news is looked at, and with time what waits for it."""
         match message:
             case Sampled(snapshot=snapshot):
-                self._signals.snapshot_is(snapshot, self.context.now())
+                self._look(self._signals.snapshot_is(snapshot, self.context.now()))
             case EnginesChanged(engines=engines):
                 self._signals.engines_are(engines, self.context.now())
+                self._look({"engine"})
             case LinkChanged():
                 self._signals.link_is(message)
+                self._look({"host"})
             case _Look():
                 self.context.after(LOOK_S, message)
+                self._look({alert.scope for alert in self._memory.alerts.values()})
             case _:
                 self.context.unhandled(message)
-                return None
-        self._look()
         return None
 
-    def _look(self) -> None:
+    def _look(self, scopes: Container[str]) -> None:
         now = self._moment()
-        self._memory, transitions = step(self._rules, self._memory, self._signals.samples(now.mono_s), now)
+        samples = self._signals.samples(now.mono_s, scopes)
+        self._memory, transitions = step(self._rules, self._memory, samples, now)
         if transitions:
             self._save(now)
         for transition in transitions:

@@ -1,10 +1,10 @@
 """Makes the signals of the rules from snapshots and facts: shares, rates, what is new. Pure; time is an argument."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from actors.facts import EngineFacts, LinkChanged
-from actors.metrics.sampler import Snapshot
+from actors.metrics.snapshot import Snapshot
 from config.metrics import MetricsSettings
 
 from .derive_engine import EngineSignals
@@ -13,8 +13,26 @@ from .derive_host import DiskSignals, HostSignals
 from .state import Samples
 
 STALE_INTERVALS = 3.0
-ROOMS = ("host", "disk", "gpu", "driver", "engine")
-"""Scopes that come from the snapshot: of a stale one nothing is known."""
+STALE_MIN_S = 10.0
+"""However often it looks, a collector is not late before: a machine that stands still for a moment is no fault."""
+COLLECTOR_OF: Mapping[str, tuple[str, ...]] = {
+    "host": ("host",),
+    "disks": ("disk",),
+    "gpu": ("gpu", "driver"),
+    "containers": ("agent",),
+}
+"""Collector -> the scopes of which nothing is known while it is late."""
+SAMPLER = "sampler"
+"""Stands for all collectors: silent together, they are one fault."""
+ROOM_OF: Mapping[str, tuple[str, ...]] = {
+    "host": ("host",),
+    "disk": ("disks",),
+    "gpu": ("gpus",),
+    "driver": ("drivers",),
+    "engine": ("engines", "containers"),
+    "agent": ("agent",),
+}
+"""Scope -> the rooms of the snapshot that it is made from."""
 
 
 class Signals:
@@ -27,8 +45,10 @@ class Signals:
         self._of_disk: dict[str, DiskSignals] = {}
         self._of_gpu: dict[str, GpuSignals] = {}
         self._host = HostSignals()
-        self._snapshot: Snapshot | None = None
+        self._snapshot = Snapshot(0.0)
         self._sampled_s = now_s
+        self._seen: dict[str, tuple[float, float]] = {}
+        """Collector -> when its last good look came, and its interval."""
         self._skew_s: float | None = None
 
     # -- what comes in ---------------------------------------------------------------------------------------
@@ -46,51 +66,85 @@ class Signals:
         if link.clock_skew_ms is not None:
             self._skew_s = abs(link.clock_skew_ms) / 1000
 
-    def snapshot_is(self, snapshot: Snapshot, now_s: float) -> None:
-        """A new look of the sampler."""
-        self._snapshot, self._sampled_s = snapshot, now_s
-        self._host.see(snapshot.host)
-        for directory, figures in snapshot.disks.items():
-            self._of_disk.setdefault(directory, DiskSignals()).see(figures, now_s)
-        for name, signals in self._of_engine.items():
-            signals.see(snapshot.engines.get(name, {}), snapshot.containers.get(name, {}), now_s)
-        for uuid, figures in snapshot.gpus.items():
-            self._of_gpu.setdefault(uuid, GpuSignals()).see(figures, now_s)
+    def snapshot_is(self, snapshot: Snapshot, now_s: float) -> frozenset[str]:
+        """A new look of the sampler; the scopes of which there is news. What is not new is not looked at again."""
+        before, self._snapshot, self._sampled_s = self._snapshot, snapshot, now_s
+        for name, health in snapshot.collectors.items():
+            if health is not before.collectors.get(name) and not health["error"]:
+                self._seen[name] = (now_s, health["interval_s"])
+        if snapshot.host is not before.host:
+            self._host.see(snapshot.host)
+        if snapshot.disks is not before.disks:
+            self._of_disk = {place: kept for place, kept in self._of_disk.items() if place in snapshot.disks}
+            for place, figures in snapshot.disks.items():
+                self._of_disk.setdefault(place, DiskSignals()).see(figures, now_s)
+        if snapshot.engines is not before.engines:
+            for name, signals in self._of_engine.items():
+                signals.page_is(snapshot.engines.get(name, {}), now_s)
+        if snapshot.containers is not before.containers:
+            for name, signals in self._of_engine.items():
+                signals.container_is(snapshot.containers.get(name, {}))
+        if snapshot.gpus is not before.gpus:
+            for uuid, figures in snapshot.gpus.items():
+                self._of_gpu.setdefault(uuid, GpuSignals()).see(figures, now_s)
+        return frozenset(
+            scope
+            for scope, rooms in ROOM_OF.items()
+            if any(getattr(snapshot, room) is not getattr(before, room) for room in rooms)
+        )
 
     # -- what goes out ---------------------------------------------------------------------------------------
 
-    def samples(self, now_s: float) -> Samples:
-        """Every signal now; what is new since the last call is new only once."""
-        values: dict[str, Mapping[str, Mapping[str, Any]]] = {
-            "engine": {name: signals.figures(self._settings, now_s) for name, signals in self._of_engine.items()},
-            "collector": {"snapshot": {"late_intervals": self._late(now_s)}},
+    def samples(self, now_s: float, scopes: Container[str] | None = None) -> Samples:
+        """Every signal now, or those of some scopes; what is new since the last call is new only once."""
+        late = self._late(now_s)
+        silent = late.get(SAMPLER, 0.0) >= STALE_INTERVALS
+        unknown = {
+            scope for name, known in COLLECTOR_OF.items() if late.get(name, 0.0) >= STALE_INTERVALS for scope in known
         }
-        snapshot = self._snapshot
-        if snapshot is not None and self._late(now_s) < STALE_INTERVALS:
-            values |= {
-                "host": {"host": self._host.figures() | self._skew()},
-                "disk": {directory: signals.figures() for directory, signals in self._of_disk.items()},
-                "agent": {"agent": self._agent(snapshot)},
-                "gpu": self._gpus(snapshot, now_s),
-                "driver": {name: dict(figures) for name, figures in snapshot.drivers.items()},
-            }
-        whole = frozenset({"engine"}) if self._engines is not None else frozenset()
-        return Samples(values, whole)
+        makers: dict[str, Callable[[], Mapping[str, Mapping[str, Any]]]] = {
+            "host": lambda: {"host": self._host.figures() | self._skew()},
+            "disk": lambda: {directory: signals.figures() for directory, signals in self._of_disk.items()},
+            "agent": lambda: {"agent": self._agent()},
+            "gpu": lambda: self._gpus(now_s),
+            "driver": lambda: {name: dict(figures) for name, figures in self._snapshot.drivers.items()},
+        }
+        values: dict[str, Mapping[str, Mapping[str, Any]]] = {
+            "collector": {name: {"late_intervals": value} for name, value in late.items()}
+        }
+        if scopes is None or "engine" in scopes:
+            values["engine"] = {n: one.figures(self._settings, now_s) for n, one in self._of_engine.items()}
+        for scope, make in makers.items():
+            known = self._snapshot.at and not silent and scope not in unknown
+            if known and (scopes is None or scope in scopes):
+                values[scope] = make()
+        whole = {"engine"} if self._engines is not None and "engine" in values else set()
+        return Samples(values, frozenset(whole | ({"disk"} & values.keys())))
 
-    def _late(self, now_s: float) -> float:
-        interval_s = min(self._settings.host_interval_s, self._settings.engine_interval_s)
-        return round((now_s - self._sampled_s) / interval_s, 2)
+    def _late(self, now_s: float) -> dict[str, float]:
+        """Collector -> age of its last good look, in its intervals; of all together when nothing comes at all."""
+        silent = (now_s - self._sampled_s) / max(self._settings.host_interval_s, STALE_MIN_S / STALE_INTERVALS)
+        found = {SAMPLER: round(silent, 2)}
+        if silent < STALE_INTERVALS:
+            for name, (seen_s, interval_s) in self._seen.items():
+                found[name] = round((now_s - seen_s) / max(interval_s, STALE_MIN_S / STALE_INTERVALS), 2)
+        return found
 
     def _skew(self) -> dict[str, Any]:
         return {} if self._skew_s is None else {"clock_skew_s": self._skew_s}
 
-    def _agent(self, snapshot: Snapshot) -> dict[str, Any]:
-        resident = snapshot.agent.get("rss_bytes")
-        return {} if resident is None else {"memory_by_budget": resident / self._settings.agent_memory_budget_bytes}
+    def _agent(self) -> dict[str, Any]:
+        agent, settings = self._snapshot.agent, self._settings
+        found: dict[str, Any] = {"spool_share": agent.get("spool_share")}
+        if agent.get("rss_bytes") is not None:
+            found["memory_by_budget"] = agent["rss_bytes"] / settings.agent_memory_budget_bytes
+        if agent.get("cpu_cores") is not None:
+            found["cpu_by_budget"] = agent["cpu_cores"] / settings.agent_cpu_budget_cores
+        return found
 
-    def _gpus(self, snapshot: Snapshot, now_s: float) -> dict[str, dict[str, Any]]:
+    def _gpus(self, now_s: float) -> dict[str, dict[str, Any]]:
         holders = {uuid: engine for engine in self._engines or () for uuid in engine.gpus}
         return {
-            uuid: self._of_gpu[uuid].figures(figures, holders.get(uuid), snapshot.engines, now_s)
-            for uuid, figures in snapshot.gpus.items()
+            uuid: self._of_gpu[uuid].figures(figures, holders.get(uuid), self._snapshot.engines, now_s)
+            for uuid, figures in self._snapshot.gpus.items()
         }

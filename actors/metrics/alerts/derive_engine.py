@@ -34,8 +34,8 @@ class EngineSignals:
             self._restarts.add(now_s, facts.restarts - before.restarts)
             self._killed += facts.cause == OUT_OF_MEMORY
 
-    def see(self, page: Mapping[str, Any], container: Mapping[str, Any], now_s: float) -> None:
-        """A new look of the sampler: its page and its container."""
+    def page_is(self, page: Mapping[str, Any], now_s: float) -> None:
+        """A new look at its metrics page."""
         if page.get("page_missing"):
             self._misses = (self._misses or 0) + 1
             self._page = {}
@@ -44,10 +44,13 @@ class EngineSignals:
             self._see_progress(page, now_s)
         else:
             self._misses, self._page, self._progressed_s = None, {}, None
-        if container.get("oom_kills") is not None:
-            self._kills.see(container["oom_kills"])
         if page.get("preemptions_total") is not None:
             self._preemptions.add(now_s, page["preemptions_total"])
+
+    def container_is(self, container: Mapping[str, Any]) -> None:
+        """A new look at its container."""
+        if container.get("oom_kills") is not None:
+            self._kills.see(container["oom_kills"])
 
     def _see_progress(self, page: Mapping[str, Any], now_s: float) -> None:
         """Reading a long prompt is progress too."""

@@ -55,8 +55,12 @@ class DiskSignals:
 
     def figures(self) -> dict[str, Any]:
         """What is known now; a disk that does not fill has no end in sight."""
-        found = dict(self._latest)
+        found = {name: value for name, value in self._latest.items() if name != "hung"}
+        if "hung" in self._latest:
+            found["hung"] = int(self._latest["hung"])
         pace = self._free.slope() if self._free.covers_s >= TREND_MIN_S else None
         if pace is not None:
-            found["full_in_s"] = found["free_bytes"] / -pace if pace < 0 else float("inf")
+            free = found.get("free_bytes")
+            if free is not None:
+                found["full_in_s"] = free / -pace if pace < 0 else float("inf")
         return found

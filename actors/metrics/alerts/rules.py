@@ -11,6 +11,15 @@ HOUR = 3_600.0
 
 DISK_RULES = (
     Rule(
+        "disk_hung",
+        "disk",
+        "critical",
+        (Test("hung", ">", 0),),
+        "the file system of {subject} does not answer",
+        "See mount(8) and the kernel's log: a server of network files or a disk is away.",
+        keep_s=30.0,
+    ),
+    Rule(
         "disk_full",
         "disk",
         "critical",
@@ -273,6 +282,26 @@ AGENT_RULES = (
         clear=(Test("memory_by_budget", "<", 1.5),),
         for_s=MINUTE,
         keep_s=5 * MINUTE,
+    ),
+    Rule(
+        "agent_busy",
+        "agent",
+        "warning",
+        (Test("cpu_by_budget", ">", 2.0),),
+        "the agent takes {cpu_by_budget} times its processor budget",
+        "See which thread with `kill -USR1`; please report it with the answer of /v1/metrics.",
+        clear=(Test("cpu_by_budget", "<", 1.5),),
+        for_s=MINUTE,
+        keep_s=5 * MINUTE,
+    ),
+    Rule(
+        "spool_filling",
+        "agent",
+        "warning",
+        (Test("spool_share", ">=", 0.8),),
+        "{spool_share} of the room for unheard reports is used; the oldest go next",
+        "The master is away: see `mosalamaagent status`. metrics.spool_max_bytes gives more room.",
+        clear=(Test("spool_share", "<", 0.5),),
     ),
     Rule(
         "alert_storm",

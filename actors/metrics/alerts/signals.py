@@ -21,6 +21,7 @@ SIGNALS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "free_bytes": "bytes",
             "full_in_s": "seconds until it is full at the pace of the last ten minutes",
             "inodes_used_share": "0..1",
+            "hung": "1 while the file system does not answer",
         },
         "gpu": {
             "xid_fatal_new": "events that need a reset or a new card, since the last look",
@@ -67,8 +68,12 @@ SIGNALS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "ttft_by_target": "time to the first token, 95th percentile of the last minute, by the configured target",
             "page_misses": "looks in a row at which its metrics page did not come while it was ready",
         },
-        "collector": {"late_intervals": "age of its newest sample in intervals of its own"},
-        "agent": {"memory_by_budget": "resident memory by the configured budget"},
+        "collector": {"late_intervals": "age of its newest good look in its own intervals, each at least 3.3 s long"},
+        "agent": {
+            "memory_by_budget": "resident memory by the configured budget",
+            "cpu_by_budget": "processors in use by the configured budget",
+            "spool_share": "0..1, of the room for reports that the master has not heard",
+        },
         "rule": {"held_back": "transitions of the rule that were not told at the last look"},
     }
 )

@@ -3,17 +3,20 @@
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from actors.facts import EngineFacts
 from actors.metrics.amd import AmdGpus
+from actors.metrics.cgroup import Groups
 from actors.metrics.gpu import RETRY_S, Gpus, uuids_within
 from actors.metrics.gpu_queries import QUERIES
 from actors.metrics.gpu_watch import HUNG_S, GpuLook, GpuWatch
-from actors.metrics.sampler import Sampler
+from actors.metrics.gpus_look import GpusLook
+from actors.metrics.kernel_log import KernelLog, address_of
+from actors.metrics.procfs import Kept
 from actors.metrics.xid import CLASSES, XIDS, meaning
-from config.metrics import MetricsSettings
 from tests.bed.processes import wait_until
 from tests.fakes.nvml.machine import Machine, loaded
 
@@ -82,6 +85,7 @@ def test_every_figure_is_what_the_machine_has(machine, gpus):
     assert figures[FIRST] == {
         "name": "NVIDIA H100 80GB HBM3",
         "slowdown_c": 87,
+        "pci_address": "0000:3b:00",
         "memory_total_bytes": 80 << 30,
         "memory_used_bytes": 3 << 30,
         "utilization": 0.57,
@@ -117,6 +121,7 @@ def test_every_figure_is_what_the_machine_has(machine, gpus):
 
 
 SYMBOLS = {
+    "address": "nvmlDeviceGetPciInfo_v3",
     "name": "nvmlDeviceGetName",
     "slowdown": "nvmlDeviceGetTemperatureThreshold",
     "memory": "nvmlDeviceGetMemoryInfo",
@@ -184,7 +189,12 @@ def test_a_lost_gpu_says_so_alone_and_comes_back(machine, gpus, how):
     gpus.sample(0.0)
     machine.gpu(0, **how)
     figures = gpus.sample(1.0)
-    assert figures[FIRST] == {"name": "Stand-in GPU", "slowdown_c": 90, "lost": 1}
+    assert figures[FIRST] == {
+        "name": "Stand-in GPU",
+        "pci_address": "0000:3b:00",
+        "slowdown_c": 90,
+        "lost": 1,
+    }
     assert figures[SECOND]["lost"] == 0
     machine.gpu(0, **dict.fromkeys(how, 0))
     assert gpus.sample(30.0)[FIRST]["lost"] == 1, "a lost one is asked once a minute"
@@ -249,9 +259,9 @@ def test_the_gpus_of_the_start_are_found_within_a_time(machine):
 class Watched:
     """A watch with its two threads; time is the test's."""
 
-    def __init__(self, version, amd):
+    def __init__(self, version, amd, log=Path("/nothing")):
         self.now_s, self.events = 0.0, threading.Semaphore(0)
-        self.watch = GpuWatch(Gpus(version), amd, 0.01, lambda: self.now_s, self.events.release)
+        self.watch = GpuWatch(Gpus(version), amd, 0.01, lambda: self.now_s, self.events.release, kernel_log=log)
         self.threads = [threading.Thread(target=run) for run in (self.watch.look_on, self.watch.listen)]
         for thread in self.threads:
             thread.start()
@@ -307,9 +317,9 @@ def test_an_event_comes_at_once_and_is_counted_by_its_class(machine, watched):
 def test_unified_memory_is_the_machines_own(machine, watched):
     machine.gpu(0, unified=1, processes="5:100,6:200")
     watched.now_s += 20
-    figures = watched.until(lambda look: look.gpus[FIRST].get("unified")).gpus[FIRST]
+    figures = watched.until(lambda look: look.gpus.get(FIRST, {}).get("unified")).gpus[FIRST]
     watched.now_s += 20
-    figures = watched.until(lambda look: look.gpus[FIRST].get("memory_used_bytes")).gpus[FIRST]
+    figures = watched.until(lambda look: look.gpus.get(FIRST, {}).get("memory_used_bytes")).gpus[FIRST]
     assert figures["memory_used_bytes"] == 300
     assert figures["memory_total_bytes"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -331,17 +341,56 @@ def test_a_machine_without_gpus_has_no_threads_for_them(monkeypatch, tmp_path):
 def test_processes_are_told_by_the_engine_whose_container_they_are_in():
     mine = os.getpid()
     look = GpuLook({"g": {"processes": ((mine, 5), (mine, 6), (1, 7), (2**22 - 1, None))}}, {"hung": 0})
-    sampler = Sampler(MetricsSettings(), (), gpus=lambda: look)
-    snapshot = sampler.sample((EngineFacts("chat", "vllm", "loading", pid=mine),), 1.0)
-    sampler.close()
-    by_engine = snapshot.gpus["g"]["memory_by_engine"]
-    assert snapshot.gpus["g"]["processes"] == 4
+    kept = Kept()
+    rooms = GpusLook(Groups(kept)).rooms(look, (EngineFacts("chat", "vllm", "loading", pid=mine),))
+    kept.close()
+    by_engine = rooms["gpus"]["g"]["memory_by_engine"]
+    assert rooms["gpus"]["g"]["processes"] == 4
     assert by_engine["chat"] in {11, 18}, "process 1 may share our group in a container"
     assert by_engine["-"] is None
-    assert snapshot.flat()["driver.gpu.hung"] == 0
+    assert rooms["drivers"] == {"gpu": {"hung": 0}}
 
 
 def test_every_code_has_a_class_and_an_unknown_one_is_an_applications():
     assert {kind for kind, _ in XIDS.values()} == set(CLASSES)
     assert meaning(79)[0] == "fatal"
     assert meaning(9_999)[0] == "app"
+
+
+@pytest.fixture
+def kernel(machine, version, tmp_path):
+    """A watch whose kernel's log is a pipe."""
+    log = tmp_path / "kmsg"
+    os.mkfifo(log)
+    writer = os.open(log, os.O_RDWR)
+    made = Watched(version, AmdGpus(tmp_path), log)
+    made.until(lambda look: len(look.gpus) == 2)
+    yield made, lambda text: os.write(writer, text)
+    made.close()
+    os.close(writer)
+
+
+def test_what_only_the_kernels_log_says_is_an_event_too_and_an_echo_is_none(machine, kernel):
+    watched, write = kernel
+    write(b"4,1,1,-;NVRM: Xid (PCI:0000:3c:00): 79, pid=1, GPU has fallen off the bus.\n")
+    assert watched.events.acquire(timeout=5)
+    assert watched.watch.latest().gpus[SECOND]["xid_fatal_total"] == 1
+    machine.xid(1, 79)  # the driver's own event of the same fault
+    machine.xid(0, 13)
+    assert watched.events.acquire(timeout=5)
+    write(b"4,2,2,-;NVRM: Xid (PCI:0000:3b:00): 13, pid=1\n4,3,3,-;NVRM: Xid (PCI:0000:ff:00): 13\n")
+    write(b"4,4,4,-;NVRM: Xid (PCI:0000:3b:00): 31, pid=1\n")
+    assert watched.events.acquire(timeout=5)
+    figures = watched.watch.latest().gpus
+    assert figures[SECOND]["xid_fatal_total"] == 1
+    assert figures[FIRST]["xid_app_total"] == 2
+
+
+def test_a_bus_address_has_one_form():
+    assert address_of("00000000:3B:00.0") == address_of("0000:3b:00") == "0000:3b:00"
+
+
+def test_a_kernel_log_that_may_not_be_read_is_none(tmp_path):
+    log = KernelLog(tmp_path / "absent")
+    assert log.xids() == []
+    log.close()

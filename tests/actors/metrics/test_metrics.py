@@ -1,3 +1,5 @@
+"""The host's figures, engine pages, and the actor that puts everything together."""
+
 import os
 import subprocess
 import threading
@@ -10,16 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.facts import EngineFacts, EnginesChanged
+from actors.facts import EngineFacts, EnginesChanged, LinkChanged
 from actors.journal.messages import Volatile
-from actors.metrics import cgroup, engine_schema, host, procfs
+from actors.metrics import engine_latency, engine_schema, host, procfs
 from actors.metrics.actor import SamplerActor
-from actors.metrics.exposition import parse
-from actors.metrics.report import Reporter
-from actors.metrics.sampler import Sampled, Sampler, Snapshot
+from actors.metrics.disks_look import file_system
+from actors.metrics.engines_look import EnginesLook
+from actors.metrics.exposition import PageReader, parse
+from actors.metrics.eyes import MachineEyes
+from actors.metrics.host_look import HostLook
+from actors.metrics.snapshot import Snapshot
 from actors.supervision.spec import ChildSpec, SupervisorSpec
 from actors.supervision.system import System
 from config.metrics import MetricsSettings
+from tests.bed.processes import wait_until
 from tests.fakes.listener import Listener
 
 VLLM = Path(__file__).with_name("vllm_0.32.0.prom")
@@ -38,23 +44,13 @@ def test_memory_is_what_psutil_says(kept):
     assert abs(ours["available"] - theirs.available) < 256 << 20
 
 
-def test_counters_are_what_psutil_says(kept):
-    before = psutil.net_io_counters(pernic=True)
-    ours = procfs.read_counters(kept, 0.0)
-    after = psutil.net_io_counters(pernic=True)
-    low = sum(count.bytes_recv for name, count in before.items() if name != "lo")
-    high = sum(count.bytes_recv for name, count in after.items() if name != "lo")
-    assert low <= ours.received_bytes <= high
-    assert 0 < ours.busy_s < ours.total_s
-
-
 def test_a_file_that_is_not_there_is_none_and_closes(kept):
     assert kept.read("/proc/nothing") is None
-    assert procfs.read_load(kept) >= 0
+    assert procfs.read_loads(kept)[0] >= 0
 
 
 def test_a_disk_is_what_df_says():
-    found = host.disk(Path("/tmp"))
+    found = file_system(Path("/tmp"))
     line = subprocess.run(
         ["df", "-B1", "--output=size,avail,ipcent", "/tmp"], capture_output=True, text=True, check=True
     )
@@ -69,12 +65,6 @@ def test_a_disk_is_what_df_says():
 def test_kills_of_the_kernel_are_counted(kept):
     words = Path("/proc/vmstat").read_text().split()
     assert procfs.read_oom_kills(kept) == int(words[words.index("oom_kill") + 1])
-
-
-def test_our_own_group_is_read(kept):
-    usage = cgroup.read_usage(kept, os.getpid())
-    assert usage is not None
-    assert cgroup.read_usage(kept, 2**22 - 1) is None
 
 
 def test_the_inventory_names_the_machine():
@@ -139,62 +129,184 @@ def test_rates_come_from_deltas_and_never_from_a_reset():
     assert engine_schema.rates(second, first, 5.0) == {}
 
 
-def test_a_report_carries_changes_and_regularly_everything():
-    reporter = Reporter(3)
-    reports = [reporter.make(n, values) for n, values in enumerate([{"a": 1, "b": 2}, {"a": 1, "b": 3}, {}, {"a": 1}])]
-    assert [(report.full, report.values) for report in reports] == [
-        (True, {"a": 1, "b": 2}),
-        (False, {"b": 3}),
-        (False, {}),
-        (True, {"a": 1}),
+def test_a_page_that_is_read_again_and_again_is_read_as_at_first():
+    text = VLLM.read_text()
+    names = engine_schema.names_of(engine_schema.FIELDS) | engine_latency.SERIES
+    reader = PageReader(names)
+    wanted = [sample for sample in parse(text) if sample[0] in names]
+    assert reader.read(text) == wanted
+    assert reader.read(text) == wanted
+    assert reader.read('vllm:num_requests_running{engine="0"} x\nvllm:num_requests_waiting 3 17\n') == [
+        ("vllm:num_requests_waiting", {}, 3.0)
     ]
 
 
-def test_an_engine_that_does_not_answer_has_no_invented_figures():
-    facts = EngineFacts("chat", "vllm", "ready", metrics_url="http://127.0.0.1:9/metrics")
-    sampler = Sampler(MetricsSettings(page_timeout_s=0.2), ())
-    snapshot = sampler.sample((facts,), 1.0)
-    sampler.close()
-    assert snapshot.engines["chat"] == {"state": "ready", "restarts": 0, "page_missing": True}
-    assert "running" not in snapshot.flat()
+def test_requests_are_told_by_how_they_ended():
+    page = (
+        'vllm:request_success_total{finished_reason="stop"} 3\nvllm:request_success_total{finished_reason="abort"} 1\n'
+    )
+    found = engine_schema.read_page(parse(page))
+    assert (found["requests_total"], found["requests.stop_total"], found["requests.abort_total"]) == (4.0, 3.0, 1.0)
 
 
-def test_rates_of_the_host_need_two_looks():
-    sampler = Sampler(MetricsSettings(gpu=False), (Path("/tmp"),))
-    first = sampler.sample((), time.time())
-    second = sampler.sample((), time.time())
-    sampler.close()
-    assert "cpu.busy" not in first.host
-    assert "net.received_bytes_per_s" in second.host or "cpu.busy" not in second.host
-    assert first.disks["/tmp"]["free_bytes"] > 0
-    assert "disk./tmp.used_share" in first.flat()
+class Pages:
+    """Answers for engines by their address; None is no answer."""
+
+    def __init__(self):
+        self.pages, self.asked = {}, []
+
+    def __call__(self, url, timeout_s):
+        self.asked.append(url)
+        return self.pages.get(url)
 
 
-def test_the_sampler_publishes_and_reports():
-    link, published, seen = Listener("/link"), [], threading.Event()
+def ready(name):
+    return EngineFacts(name, "vllm", "ready", metrics_url=f"http://{name}")
 
-    def publish(snapshot):
-        published.append(snapshot)
-        seen.set()
 
-    def make():
-        return SamplerActor(
-            settings=MetricsSettings(host_interval_s=0.5, engine_interval_s=0.5, report_interval_s=0.5, gpu=False),
-            directories=(),
-            link=link,
-            publish=publish,
-            wall=time.time,
+def test_names_from_the_settings_come_first():
+    pages = Pages()
+    pages.pages["http://a"] = "my_queue 4\nvllm:num_requests_waiting 1\n"
+    look = EnginesLook(MetricsSettings(engine_names={"waiting": ("my_queue",)}), lambda: 0.0, pages)
+    assert look.look((ready("a"),))["engines"]["a"]["waiting"] == 4.0
+
+
+def test_an_engine_that_does_not_answer_has_no_invented_figures_and_is_asked_last():
+    pages, now = Pages(), [0.0]
+    pages.pages |= {"http://b": "vllm:generation_tokens_total 10\n"}
+    look = EnginesLook(MetricsSettings(), lambda: now[0], pages)
+    engines = (ready("a"), ready("b"))
+    assert look.look(engines)["engines"]["a"] == {"state": "ready", "restarts": 0, "page_missing": True}
+    now[0] += 5
+    pages.pages["http://b"] = "vllm:generation_tokens_total 60\n"
+    assert look.look(engines)["engines"]["b"]["generated_tokens_per_s"] == 10.0
+    assert pages.asked == ["http://a", "http://b", "http://b", "http://a"]
+
+
+def test_an_engine_that_is_not_ready_is_not_asked():
+    pages = Pages()
+    look = EnginesLook(MetricsSettings(), lambda: 0.0, pages)
+    found = look.look((EngineFacts("a", "vllm", "loading", restarts=2, metrics_url="http://a"),))["engines"]["a"]
+    assert (found, pages.asked) == ({"state": "loading", "restarts": 2}, [])
+
+
+def test_shares_and_rates_of_the_host_need_two_looks(kept):
+    now = [0.0]
+    look = HostLook(kept, lambda: now[0])
+    first = look.now() | look.flow()
+    assert "cpu.busy" not in first
+    assert first["net.received_bytes_total"] >= 0
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass  # a tick of the processor's clock has to pass
+    now[0] += 1.0
+    second = look.now() | look.flow()
+    assert 0.0 < second["cpu.busy"] <= 1.0
+    assert second["cpu.busy"] == pytest.approx(
+        second["cpu.user"] + second["cpu.system"] + second["cpu.steal"], abs=0.001
+    )
+    assert second["disk.written_bytes_per_s"] >= 0
+
+
+def test_a_file_larger_than_the_first_read_is_read_whole(kept, tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(b"x" * 100_000)
+    assert len(kept.raw(str(file))) == 100_000
+    kept.forget_below(str(tmp_path))
+    assert kept._open == {}
+
+
+class Bench:
+    """The actor in a real system; every part real but the link."""
+
+    def __init__(self, eyes=None, **settings):
+        self.link, self.published, self.seen = Listener("/link"), [], threading.Event()
+        intervals = dict.fromkeys(
+            ("host_interval_s", "container_interval_s", "engine_interval_s", "report_interval_s"),
+            0.5,
         )
+        self.settings = MetricsSettings(**(intervals | {"gpu": False} | settings))
+        self.eyes = eyes or MachineEyes(self.settings, {"models": Path("/tmp"), "state": Path("/tmp")})
 
-    system = System(SupervisorSpec(children=(ChildSpec("metrics", make),)))
-    system.start()
+        def make():
+            return SamplerActor(
+                settings=self.settings, eyes=self.eyes, link=self.link, publish=self.published.append, wall=time.time
+            )
+
+        self.system = System(SupervisorSpec(children=(ChildSpec("metrics", make),)))
+        self.system.start()
+        self.handle = self.system.handle("/root/metrics")
+
+    def until(self, condition):
+        def look():
+            found = self.published[-1] if self.published else None
+            return found if found and condition(found) else None
+
+        return wait_until(look, timeout_s=15, what="the figures")
+
+
+@pytest.fixture
+def bench():
+    made = Bench()
+    yield made
+    made.system.stop()
+
+
+def test_every_collector_has_its_part_and_its_health(bench):
+    bench.handle.tell(EnginesChanged((EngineFacts("chat", "vllm", "starting"),)))
+    found = bench.until(lambda one: set(one.collectors) == {"host", "containers", "engines", "disks"} and one.engines)
+    assert found.host["memory.total_bytes"] == psutil.virtual_memory().total
+    assert found.host["net.received_bytes_total"] >= 0
+    assert found.disks["/tmp"]["roles"] == "models, state"
+    assert found.engines["chat"]["state"] == "starting"
+    assert found.agent["threads"] >= 4
+    assert found.collectors["host"]["interval_s"] == 0.5
+    assert found.collectors["host"]["error"] == ""
+    later = bench.until(lambda one: one.host is not found.host and one.disks is found.disks)
+    assert isinstance(later, Snapshot), "what was not looked at again is the same object"
+
+
+def test_reports_go_to_a_master_that_is_there(bench):
+    bench.handle.tell(LinkChanged("connected"))
+    first = bench.link.wait(Volatile)
+    assert first.key == "report"
+    assert first.message.full
+    assert "host.memory.total_bytes" in first.message.values
+    assert "collector.host.errors_total" in first.message.values
+    second = bench.link.wait(Volatile, lambda told: not told.message.full)
+    assert "host.memory.total_bytes" not in second.message.values
+
+
+def test_what_nobody_heard_comes_before_what_is_now(bench):
+    bench.until(lambda one: one.agent.get("spool_share", 0.0) > 0)
+    bench.handle.tell(LinkChanged("connected"))
+    kept = bench.link.wait(Volatile)
+    assert kept.key.startswith("report.1")
+    assert kept.message.full
+    assert bench.link.wait(Volatile, lambda told: told.key == "report").message.full
+
+
+def hanging(gate):
+    """A file system that does not answer until the gate opens."""
+
+    def ask(directory):
+        if directory == Path("/var"):
+            gate.wait(30)
+        return {"device": None, "free_bytes": 1}
+
+    return ask
+
+
+def test_a_file_system_that_hangs_holds_up_no_other_and_comes_back():
+    gate = threading.Event()
+    settings = MetricsSettings(gpu=False, disk_interval_s=0.5, disk_timeout_s=0.5)
+    eyes = MachineEyes(settings, {"models": Path("/var"), "state": Path("/tmp")}, ask=hanging(gate))
+    bench = Bench(eyes, disk_interval_s=0.5, disk_timeout_s=0.5)
     try:
-        system.handle("/root/metrics").tell(EnginesChanged((EngineFacts("chat", "vllm", "starting"),)))
-        assert seen.wait(10)
-        report = link.wait(Volatile).message
-        assert report.full
-        assert "host.memory.total_bytes" in report.values
-        assert isinstance(published[0], Snapshot)
-        assert Sampled(published[0]).snapshot is published[0]
+        found = bench.until(lambda one: one.disks.get("/var", {}).get("hung"))
+        assert found.disks["/tmp"]["free_bytes"] == 1
+        gate.set()
+        assert bench.until(lambda one: not one.disks.get("/var", {"hung": True})["hung"])
     finally:
-        system.stop()
+        gate.set()
+        bench.system.stop()

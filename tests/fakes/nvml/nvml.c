@@ -276,6 +276,16 @@ EXPORT code nvmlDeviceGetRemappedRows(gpu *which, u32 *corrected, u32 *uncorrect
     *pending = (u32)MINE("rows_pending", 0), *failed = (u32)MINE("rows_failed", 0);
     return leave(SUCCESS);
 }
+typedef struct { char legacy[16]; u32 domain, bus, device, id, subsystem; char address[32]; } pci_info;
+
+EXPORT code nvmlDeviceGetPciInfo_v3(gpu *which, pci_info *out) {
+    GPU(nvmlDeviceGetPciInfo_v3);
+    memset(out, 0, sizeof *out);
+    out->bus = 0x3b + (u32)which->number;
+    snprintf(out->address, sizeof out->address, "00000000:%02X:00.0", out->bus);
+    return leave(SUCCESS);
+}
+
 EXPORT code nvmlDeviceGetPcieThroughput(gpu *which, u32 direction, u32 *out) {
     GPU(nvmlDeviceGetPcieThroughput);
     *out = (u32)(direction ? MINE("pcie_received_kib", 512) : MINE("pcie_sent_kib", 256));

@@ -8,7 +8,7 @@ from actors.facts import AlertsChanged, EngineFacts, EnginesChanged, LinkChanged
 from actors.journal.messages import Deliver, PutState
 from actors.metrics.alerts.actor import LOOK_S, AlertsActor
 from actors.metrics.alerts.rules import DEFAULT_RULES
-from actors.metrics.sampler import Sampled, Snapshot
+from actors.metrics.snapshot import Sampled, Snapshot
 from actors.supervision.errors import MailboxFull
 from config.metrics import MetricsSettings
 from tests.fakes.context import FakeContext, FakeHandle
@@ -99,17 +99,17 @@ def test_a_damaged_memory_is_left_behind():
 
 def test_a_sampler_that_falls_silent_is_an_alert_and_its_return_the_end():
     bench = Bench(host_interval_s=5)
-    bench.tell(Sampled(Snapshot(0.0)))
+    bench.tell(Sampled(Snapshot(1.0)))
     bench.context.advance(16)
     assert [(alert.rule, alert.state) for alert in bench.alerts()] == [("collector_stale", "firing")]
-    bench.tell(Sampled(Snapshot(0.0)))
+    bench.tell(Sampled(Snapshot(1.0)))
     bench.context.advance(LOOK_S)
     assert bench.shown() == []
 
 
 def test_what_is_not_known_any_more_is_shown_as_such():
     bench = Bench()
-    bench.tell(Sampled(Snapshot(0.0, drivers={"nvidia": {"hung": 1}})))
+    bench.tell(Sampled(Snapshot(1.0, drivers={"nvidia": {"hung": 1}})))
     bench.context.advance(1_000)
     (alert,) = [alert for alert in bench.observer.take()[-1].alerts if alert.rule == "gpu_driver_hung"]
     assert alert.stale
@@ -121,11 +121,11 @@ def test_a_rule_that_is_off_is_silent():
 
 def test_the_clock_of_the_master_is_compared():
     bench = Bench()
-    bench.tell(Sampled(Snapshot(0.0)))
+    bench.tell(Sampled(Snapshot(1.0)))
     bench.tell(LinkChanged("connected", clock_skew_ms=-2_000))
     for _ in range(70):
         bench.context.advance(1)
-        bench.actor.on_message(Sampled(Snapshot(0.0)))
+        bench.actor.on_message(Sampled(Snapshot(1.0)))
     assert [alert.rule for alert in bench.alerts()] == ["clock_skew"]
 
 

@@ -74,6 +74,7 @@ CASES = {
         {"pcie_replays_per_hour": 101}, {"pcie_replays_per_hour": 1}, 300, 300, [{"pcie_replays_per_hour": 50}]
     ),
     "gpu_idle_with_queue": Case({"idle_with_queue": 1}, {"idle_with_queue": 0}, 120, 60),
+    "disk_hung": Case({"hung": 1}, {"hung": 0}, 0, 30),
     "disk_full": Case({"used_share": 0.95}, {"used_share": 0.91}, 30, 30, [{"used_share": 0.93}]),
     "disk_filling": Case({"used_share": 0.85}, {"used_share": 0.81}, 120, 300, [{"used_share": 0.83}]),
     "disk_full_soon": Case(
@@ -121,6 +122,8 @@ CASES = {
     "agent_over_budget": Case(
         {"memory_by_budget": 2.1}, {"memory_by_budget": 1.4}, 60, 300, [{"memory_by_budget": 1.7}]
     ),
+    "agent_busy": Case({"cpu_by_budget": 2.1}, {"cpu_by_budget": 1.4}, 60, 300, [{"cpu_by_budget": 1.7}]),
+    "spool_filling": Case({"spool_share": 0.8}, {"spool_share": 0.4}, 0, 0, [{"spool_share": 0.6}]),
     "alert_storm": Case({"held_back": 1}, {"held_back": 0}, 0, 60),
 }
 RULES = {rule.name: rule for rule in DEFAULT_RULES}

@@ -7,7 +7,7 @@ import pytest
 from actors.facts import EngineFacts, LinkChanged
 from actors.metrics.alerts.derive import Signals
 from actors.metrics.alerts.signals import SIGNALS
-from actors.metrics.sampler import Snapshot
+from actors.metrics.snapshot import Snapshot
 from actors.metrics.windows import Growth, Recent, Window
 from config.metrics import MetricsSettings
 
@@ -40,7 +40,11 @@ class Run:
 
     def see(self, **rooms):
         self.now_s += 5
-        self.signals.snapshot_is(Snapshot(at=0.0, **rooms), self.now_s)
+        fresh = {
+            room: {key: dict(value) if isinstance(value, dict) else value for key, value in figures.items()}
+            for room, figures in rooms.items()
+        }
+        self.signals.snapshot_is(Snapshot(at=1.0, **fresh), self.now_s)
         return self.values()
 
     def values(self):
@@ -64,16 +68,25 @@ def test_every_signal_that_is_made_is_a_signal_that_rules_may_name():
     }
     rooms = {
         "host": {"memory.total_bytes": 4, "memory.available_bytes": 1, "oom_kills": 0, "docker_up": True},
-        "disks": {"/": {"total_bytes": 10, "free_bytes": 5, "used_share": 0.5, "inodes_used_share": 0.1}},
+        "disks": {
+            "/": {
+                "total_bytes": 10,
+                "free_bytes": 5,
+                "used_share": 0.5,
+                "inodes_used_share": 0.1,
+                "roles": "models",
+                "hung": False,
+            }
+        },
         "gpus": {"g": GPU},
         "drivers": {"nvidia": {"hung": 0, "mismatch": 0, "gpus_missing": 0}},
         "engines": {"chat": page | {"preemptions_total": 0}},
         "containers": {"chat": {"oom_kills": 0}},
-        "agent": {"rss_bytes": 1 << 20},
+        "agent": {"rss_bytes": 1 << 20, "cpu_cores": 0.1, "spool_share": 0.0},
     }
     for _ in range(30):
         values = run.see(**rooms)
-    extra = {"disk": {"total_bytes"}}
+    extra = {"disk": {"total_bytes", "roles"}}
     for scope, subjects in values.items():
         for figures in subjects.values():
             assert set(figures) - extra.get(scope, set()) <= set(SIGNALS[scope])
@@ -106,7 +119,7 @@ def test_of_a_silent_sampler_nothing_is_known_but_that_it_is_late():
     run.now_s += 15
     values = run.values()
     assert values.keys() == {"engine", "collector"}
-    assert values["collector"]["snapshot"]["late_intervals"] == 3.0
+    assert values["collector"] == {"sampler": {"late_intervals": 4.5}}
 
 
 def test_a_disk_that_fills_has_an_end_in_sight_and_one_that_does_not_has_none():

@@ -1,0 +1,115 @@
+"""What looks, and when. A thread runs its collectors on an absolute schedule and publishes what each has seen.
+
+A tick that is missed is left out and counted, never made up for. What a collector raises is its own error: it is
+counted and told, and the others of its thread go on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Rooms = Mapping[str, Mapping[str, Any]]
+"""Room of the snapshot -> figures."""
+ERROR_MAX_CHARS = 300
+
+
+class Waiter(Protocol):
+    """A flag of the runtime: `wait` is the only sleep, `now` the clock that goes with it."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it was set within the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """From a collector's thread: what it saw; no rooms where it failed."""
+
+    name: str
+    at: float
+    """Seconds since the epoch."""
+    interval_s: float
+    duration_s: float
+    rooms: Rooms
+    errors: int = 0
+    """Looks that failed, since the start."""
+    skipped: int = 0
+    """Ticks that were left out since the look before took too long."""
+    error: str = ""
+    """Of this look."""
+
+    def health(self) -> dict[str, Any]:
+        """What is shown of the collector itself."""
+        return {
+            "at": self.at,
+            "interval_s": self.interval_s,
+            "duration_s": round(self.duration_s, 6),
+            "errors_total": self.errors,
+            "skipped_total": self.skipped,
+            "error": self.error,
+        }
+
+
+@dataclass(slots=True)
+class Collector:
+    """One thing that looks every `interval_s` seconds; its thread alone touches it once it runs."""
+
+    name: str
+    interval_s: float
+    look: Callable[[], Rooms]
+    due_s: float = 0.0
+    errors: int = 0
+    skipped: int = field(default=0)
+
+    def once(self, now: Callable[[], float], wall: Callable[[], float]) -> Collected:
+        """Look, and set the next tick on the schedule."""
+        began_s = now()
+        rooms: Rooms = {}
+        error = ""
+        try:
+            rooms = self.look()
+        except Exception as caught:  # noqa: BLE001  # whatever a driver or a file says wrong: counted, told, gone on
+            error = f"{type(caught).__name__}: {caught}"[:ERROR_MAX_CHARS]
+            self.errors += 1
+        ended_s = now()
+        self.due_s, missed = next_tick(self.due_s, self.interval_s, ended_s)
+        self.skipped += missed
+        return Collected(self.name, wall(), self.interval_s, ended_s - began_s, rooms, self.errors, self.skipped, error)
+
+
+def next_tick(due_s: float, interval_s: float, now_s: float) -> tuple[float, int]:
+    """The next tick after now on the schedule of `due_s`, and how many lie between. Pure."""
+    missed = max(0, int((now_s - due_s) / interval_s))
+    return due_s + (missed + 1) * interval_s, missed
+
+
+def run(
+    collectors: Sequence[Collector],
+    flag: Waiter,
+    wall: Callable[[], float],
+    tell: Callable[[Collected], None],
+    phase: float = 0.0,
+) -> None:
+    """In the collectors' thread, until the flag is set. `phase` in 0..1 shifts the schedule within its first second.
+
+    The first look comes at once: what starts wants to be seen.
+    """
+    start_s = flag.now()
+    for collector in collectors:
+        collector.due_s = start_s
+    while not flag.is_set():
+        nearest = min(collectors, key=lambda one: one.due_s)
+        if flag.wait(nearest.due_s - flag.now()):
+            return
+        first = nearest.due_s == start_s
+        seen = nearest.once(flag.now, wall)
+        if flag.is_set():
+            return  # another thread does its work by now
+        if first:
+            nearest.due_s += phase * min(1.0, nearest.interval_s)
+        tell(seen)

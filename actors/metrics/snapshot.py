@@ -1,0 +1,76 @@
+"""Everything that is known at one moment. Immutable: collectors make parts, the sampler's actor puts them together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+Figures = Mapping[str, Any]
+NONE: Figures = MappingProxyType({})
+
+
+def _none() -> Figures:
+    return NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything at one moment; readers take it by reference and never change it.
+
+    A room that no collector has seen anew is the very object of the snapshot before: compare with `is`.
+    """
+
+    at: float
+    """Seconds since the epoch, of the newest part."""
+    host: Figures = field(default_factory=_none)
+    disks: Figures = field(default_factory=_none)
+    """Directory -> figures."""
+    drivers: Figures = field(default_factory=_none)
+    gpus: Figures = field(default_factory=_none)
+    """UUID -> figures."""
+    containers: Figures = field(default_factory=_none)
+    """Engine -> figures of its container."""
+    engines: Figures = field(default_factory=_none)
+    """Engine -> figures of its metrics page."""
+    agent: Figures = field(default_factory=_none)
+    collectors: Figures = field(default_factory=_none)
+    """Collector -> at, duration_s, interval_s, errors_total, skipped_total, error."""
+
+    def with_part(self, at: float, rooms: Mapping[str, Figures]) -> "Snapshot":
+        """The next snapshot; `host` is put together from two collectors, every other room comes whole."""
+        host = rooms.get("host")
+        merged = {} if host is None else {"host": {**self.host, **host}}
+        return replace(self, at=at, **{**rooms, **merged})
+
+    def rooms(self) -> dict[str, Any]:
+        """Room -> figures, as JSON has it."""
+        return {name: getattr(self, name) for name in ROOMS}
+
+    def flat(self) -> dict[str, Any]:
+        """Names with dots -> figures, as reports carry them; how long collectors took says little."""
+        found: dict[str, Any] = {}
+        for room in ROOMS:
+            if room != "collectors":
+                _flatten(found, room.removesuffix("s"), getattr(self, room))
+        for name, figures in self.collectors.items():
+            for key in ("errors_total", "skipped_total"):
+                found[f"collector.{name}.{key}"] = figures[key]
+        return found
+
+
+ROOMS = ("host", "disks", "drivers", "gpus", "containers", "engines", "agent", "collectors")
+
+
+def _flatten(found: dict[str, Any], prefix: str, values: Figures) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _flatten(found, f"{prefix}.{key}", value)
+        else:
+            found[f"{prefix}.{key}"] = value
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """To observers: the latest snapshot."""
+
+    snapshot: Snapshot

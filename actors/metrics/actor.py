@@ -71,7 +71,7 @@ class SamplerActor(Actor):
         self._disks: tuple[DisksLook, Flag] | None = None
         self._left_out: set[Path] = set()
         self._gpus: GpuWatch | None = None
-        self._gpus_hung = self._drains = False
+        self._drains = False
         self._log = structlog.get_logger().bind(actor="metrics")
 
     def on_start(self) -> object:
@@ -143,10 +143,9 @@ class SamplerActor(Actor):
                 self._begin_disks()
         if self._gpus is not None:
             seen = self._gpus.latest()
-            hangs = bool(seen.driver and seen.driver.get("hung"))
-            if hangs and not self._gpus_hung:
-                self._merge(self._wall(), {"gpus": {}, "drivers": {"gpu": seen.driver}})
-            self._gpus_hung = hangs
+            if seen.driver and seen.driver.get("hung"):  # its own thread cannot say so
+                rooms = {"gpus": {}, "drivers": {"gpu": seen.driver}}
+                self._seen(Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms))
 
     # -- what comes ------------------------------------------------------------------------------------------
 

@@ -92,7 +92,8 @@ class GpuWatch:
             self._unified(values)
         self._latest, self._began_s = GpuLook(figures, self._gpus.driver()), None
         self.took_s = self._clock() - now_s
-        self._on_look()
+        if figures or self._latest.driver is not None:
+            self._on_look()  # of a machine without GPUs there is nothing to say, ever
 
     def _unified(self, figures: Figures) -> None:
         """Memory that is the machine's own: all of it, and what the GPU's processes say they use."""

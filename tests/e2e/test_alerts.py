@@ -83,7 +83,7 @@ def test_a_dead_docker_is_an_alert_at_the_master_once_and_its_return_the_end(wor
         over = told(world, "docker_down", "resolved", 60)
     assert over["fingerprint"] == firing["fingerprint"]
     assert over["starts_at_ms"] == firing["starts_at_ms"], "the restart did not raise it anew"
-    assert over["sequence"] == firing["sequence"] + 1
+    assert over["sequence"] == firing["sequence"] + 1, world.operator("alerts")
 
 
 def test_what_gpus_suffer_reaches_the_master(world):

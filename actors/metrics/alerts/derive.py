@@ -18,7 +18,7 @@ STALE_MIN_S = 10.0
 COLLECTOR_OF: Mapping[str, tuple[str, ...]] = {
     "host": ("host",),
     "disks": ("disk",),
-    "gpu": ("gpu", "driver"),
+    "gpu": ("gpu",),
     "containers": ("agent",),
 }
 """Collector -> the scopes of which nothing is known while it is late."""

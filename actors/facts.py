@@ -123,6 +123,8 @@ class LinkChanged:
     last_error: str = ""
     next_try_at: float | None = None
     clock_skew_ms: int | None = None
+    refused: tuple[tuple[str, int], ...] = ()
+    """Code and how often something of the master was refused, since this process began."""
 
 
 @dataclass(frozen=True, slots=True)

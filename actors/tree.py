@@ -40,8 +40,9 @@ from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
 from actors.journal.store import JournalStore
 from actors.link.actor import LinkActor
+from actors.link.conversation import Bridge, Conversation
 from actors.link.identity import IdentityFiles
-from actors.link.loop import Bridge, Conversation, LinkLoop
+from actors.link.loop import LinkLoop
 from actors.log.setup import FILE_NAME
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
@@ -104,8 +105,8 @@ class Wiring:
         self.settings, self.wall = settings, wall
         self._system = system
         self.identity = IdentityFiles(settings.paths.state_dir)
-        self.label = self.identity.key().kid.hex()
-        """Marks our containers: the machine's own key, which is there before any master is."""
+        self.label = self.identity.label()
+        """Marks our containers: the machine's first key, which is there before any master is."""
         self.containers: Containers = DockerContainers(settings.engines)
         self.ports = Ports(settings.engines)
         downloads = settings.downloads
@@ -166,7 +167,13 @@ class Wiring:
             file=self.settings.paths.state_dir / JOURNAL_FILE,
             settings=self.settings.journal,
             # A word goes before its family; what has no owner here is refused by name.
-            routes={"engine": engines, "agent.drain": engines, "model": downloads},
+            routes={
+                "engine": engines,
+                "agent.drain": engines,
+                "agent.rotate": link,
+                "agent.status": link,
+                "model": downloads,
+            },
             link=link,
             wall=self.wall,
             opened=self.opened,

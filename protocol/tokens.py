@@ -144,16 +144,26 @@ def token_kind(text: str) -> str:
         raise ProtocolError(Code.TOKEN, "not a token") from None
 
 
-def token_times(text: str) -> tuple[int, int]:
-    """When a token of ours began and ends, seconds since the epoch: only for knowing when to ask for the next."""
+@dataclass(frozen=True, slots=True)
+class TokenFacts:
+    """What an access token says of itself; times are seconds since the epoch."""
+
+    begins_s: int
+    ends_s: int
+    kid: bytes
+    """The key that it is bound to."""
+
+
+def token_facts(text: str) -> TokenFacts:
+    """What its owner may read in it without the master's key: only for knowing when to ask for the next."""
     try:
         claims = _JWT.decode(text, options={"verify_signature": False})
-        begins, ends = claims["iat"], claims["exp"]
-    except (jwt.PyJWTError, ValueError, KeyError):
-        raise ProtocolError(Code.TOKEN, "not a token") from None
+        begins, ends, kid = claims["iat"], claims["exp"], bytes.fromhex(claims["cnf"]["kid"])
+    except (jwt.PyJWTError, ValueError, KeyError, TypeError):
+        raise ProtocolError(Code.TOKEN, "not an access token") from None
     if type(begins) is not int or type(ends) is not int:
         raise ProtocolError(Code.TOKEN, "a token whose times are not whole seconds")
-    return begins, ends
+    return TokenFacts(begins, ends, kid)
 
 
 def token_subject(text: str) -> str:

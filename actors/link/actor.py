@@ -1,8 +1,10 @@
 """The link's actor: between the journal and the loop. Holds no socket; a lost connection is a state of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
@@ -15,25 +17,37 @@ from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed, Terminated
 from actors.supervision.tasks import Task
 from config.link import LinkSettings
-from protocol.messages.base import Message
+from protocol.messages.base import Command, Message
+from protocol.messages.commands import AgentRotate, AgentStatus
 from protocol.messages.control import Refused
-from protocol.messages.reports import Inventory
+from protocol.messages.reports import Failure, Inventory
 
+from .conversation import Bridge, Conversation
 from .identity import IdentityFiles
-from .loop import Bridge, Conversation
-from .messages import Got, LinkStatus, Passed, PeerHas, SessionDown, SessionUp
+from .messages import FrameRefused, Got, KeyTaken, LinkStatus, Passed, PeerHas, SessionDown, SessionUp
 from .outgoing import Item, Lane
+from .refusals import SEVERE, Refusals
 
 WINDOW_ROWS = 256
 """Durable messages that may be on their way at a time."""
 BATCH_ROWS = 64
 JOURNAL_S = 10.0
 RETRY_S = 1.0
+ROTATE_S = 600.0
+"""How long the master may take to learn a new key."""
+KEYSET_WARN_DAYS, KEYSET_CRITICAL_DAYS = 30.0, 7.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Pump:
     """To itself: look into the outbox again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RotateLate:
+    """To itself: the master should have the next key by now."""
+
+    command_id: str
 
 
 class LinkActor(Actor):
@@ -61,6 +75,10 @@ class LinkActor(Actor):
         self._pumping = False
         self._state = LinkChanged("unenrolled")
         self._task: Task | None = None
+        self._refusals = Refusals()
+        self._rotating = ""
+        """The command whose next key the master does not have yet."""
+        self._keyset_told: int | None = None
         self._log = structlog.get_logger().bind(actor="link")
 
     def on_start(self) -> object:
@@ -105,6 +123,10 @@ class LinkActor(Actor):
                 self._pump()
             case journal.Volatile(key=key, message=content):
                 self._put(Lane.FIGURES, content, key)
+            case FrameRefused():
+                self._refused(message)
+            case KeyTaken() | _RotateLate() | journal.Execute():
+                self._own(message)
             case LinkStatus():
                 return self._state
             case TaskDone() | TaskFailed():
@@ -123,7 +145,28 @@ class LinkActor(Actor):
         self._observe(
             LinkChanged("connected", up.master, up.agent_id, self._wall(), "", None, clock_skew_ms=up.skew_ms)
         )
+        self._look_at_keyset(up.keyset_expires_ms)
+        if self._rotating and self._files.next_key() is not None:
+            self._begin_rotation(self._rotating)  # the session in which it was said has ended
         self._pump()
+
+    def _look_at_keyset(self, expires_ms: int) -> None:
+        """A keyset that will expire is told of loudly before its day."""
+        left = (expires_ms / 1000 - self._wall()) / 86_400
+        if not expires_ms or left > KEYSET_WARN_DAYS or int(left) == self._keyset_told:
+            return
+        self._keyset_told = int(left)
+        say = "has expired: no command is taken" if left <= 0 else f"expires in {left:.1f} days"
+        text = f"the master's keyset {say}; renew it: mosalama-master keyset renew"
+        severity: Literal["warning", "critical"] = "critical" if left <= KEYSET_CRITICAL_DAYS else "warning"
+        self._journal.tell(journal.Emit("keyset.expires", severity, "link", text))
+
+    def _refused(self, refused: FrameRefused) -> None:
+        text = self._refusals.take(refused, self._wall())
+        if text is not None:
+            severity: Literal["warning", "critical"] = "critical" if refused.code in SEVERE else "warning"
+            self._journal.tell(journal.Emit("link.refused", severity, "link", text, {"code": refused.code}))
+        self._observe(self._state)
 
     def _down(self, down: SessionDown) -> None:
         self._session = 0
@@ -131,7 +174,7 @@ class LinkActor(Actor):
         self._observe(LinkChanged(down.state, None, self._state.agent_id, self._wall(), down.why, next_try))
 
     def _observe(self, state: LinkChanged) -> None:
-        self._state = state
+        self._state = state = replace(state, refused=self._refusals.shown())
         for handle in self._observers:
             try:
                 handle.tell(state)
@@ -174,6 +217,78 @@ class LinkActor(Actor):
             field=refused.command_id,
         )
         self._put(Lane.CONTROL, message, None)
+
+    # -- commands about the link itself ----------------------------------------------------------------------
+
+    def _own(self, message: KeyTaken | _RotateLate | journal.Execute) -> None:
+        match message:
+            case KeyTaken(kid=kid):
+                self._key_taken(kid)
+            case _RotateLate(command_id=command_id):
+                self._rotate_late(command_id)
+            case journal.Execute(command_id=command_id, command=command):
+                self._execute(command_id, command)
+
+    def _execute(self, command_id: str, command: Command) -> None:
+        self._journal.tell(journal.Running(command_id))
+        if isinstance(command, AgentRotate):
+            self._begin_rotation(command_id)
+        elif isinstance(command, AgentStatus):
+            self._journal.tell(journal.Outcome(command_id, "done", None, self._status()))
+        else:
+            failure = Failure(code="E_UNKNOWN_OP", what=f"{command.TYPE} was not carried out", do="update the agent")
+            self._journal.tell(journal.Outcome(command_id, "failed", failure))
+
+    def _status(self) -> dict[str, journal.Value]:
+        """What is known of the conversation; everything else is in the reports."""
+        state = self._state
+        return {
+            "version": version("mosalamaagent"),
+            "state": state.state,
+            "master": state.master,
+            "agent_id": state.agent_id,
+            "since": state.since,
+            "clock_skew_ms": state.clock_skew_ms,
+            "label": self._files.label(),
+            "key": self._files.key().kid.hex(),
+            "refused": tuple(f"{code} {count}" for code, count in state.refused),
+        }
+
+    def _begin_rotation(self, command_id: str) -> None:
+        """The next key is on disk before the master hears of it; the old one stays until the master has it."""
+        key = self._files.begin_rotation(command_id)
+        if key is None:
+            self._rotated(command_id)
+            return
+        if self._rotating != command_id:
+            self._rotating = command_id
+            self.context.after(ROTATE_S, _RotateLate(command_id))
+        self._loop.rotate(key)
+
+    def _key_taken(self, kid: bytes) -> None:
+        """The master has the next key: one rename makes it ours, and a new session proves it."""
+        if not self._files.finish_rotation(kid):
+            return
+        self._log.info("key.rotated", kid=kid.hex())
+        self._loop.drop("the key has changed")
+        if self._rotating:
+            self._rotated(self._rotating)
+        self._rotating = ""
+
+    def _rotated(self, command_id: str) -> None:
+        self._journal.tell(journal.Outcome(command_id, "done", None, {"key": self._files.key().kid.hex()}))
+
+    def _rotate_late(self, command_id: str) -> None:
+        if self._rotating != command_id:
+            return
+        self._rotating = ""  # the next key stays: the master may know it, and then it opens the next session
+        failure = Failure(
+            code="E_BUSY",
+            what="the key was not changed yet",
+            why=f"the master did not take it in {ROTATE_S:.0f} s",
+            do="ask again",
+        )
+        self._journal.tell(journal.Outcome(command_id, "failed", failure))
 
     # -- the outbox ------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 LinkError
 ├── EnrollError        the master refused this machine, or it has no token
 ├── NotReachedError    no connection: network, TLS, a master that is down
+│   └── NotTakenError      the master answered and does not take this token
 └── DroppedError       there was a connection and it ended
 """
 
@@ -27,6 +28,10 @@ class EnrollError(LinkError):
 
 class NotReachedError(LinkError):
     """No connection was made."""
+
+
+class NotTakenError(NotReachedError):
+    """The master answered the upgrade with a refusal."""
 
 
 class DroppedError(LinkError):

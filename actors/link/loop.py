@@ -10,67 +10,32 @@ import os
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from random import Random
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import structlog
 
-from actors.clock import WallClock, milliseconds
+from actors.clock import milliseconds
 from config.link import LinkSettings
 from protocol.agent_session import AgentFacts, AgentSession, Commanded, Established, NewKeyset, Send, refusal
 from protocol.channel import ContentFault, Received
 from protocol.errors import ProtocolError
 from protocol.ids import RANDOM_BYTES, uuid7
-from protocol.messages.control import GoAway, Heartbeat
-from protocol.messages.reports import Inventory
+from protocol.keys import KeyPair
+from protocol.messages.control import GoAway, Heartbeat, Rotated
 from protocol.tokens import assertion
 
+from .access import keep_fresh, usable
+from .conversation import Bridge
 from .enroll import enroll
-from .errors import DroppedError, EnrollError, LinkError, NotReachedError
-from .identity import Identity, IdentityFiles
-from .messages import Got, Passed, PeerHas, SessionDown, SessionUp
+from .errors import DroppedError, EnrollError, LinkError, NotReachedError, NotTakenError
+from .identity import Identity
+from .messages import FrameRefused, Got, KeyTaken, Passed, PeerHas, SessionDown, SessionUp
 from .outgoing import Item, Lane, Outgoing
 from .reconnect import Reconnect
 from .transport import Connection, audience, open_connection
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
-
-
-@dataclass(frozen=True, slots=True)
-class Bridge:
-    """What the loop needs of the world."""
-
-    tell: Callable[[object], None]
-    wall: WallClock
-    inventory: Callable[[], Inventory]
-    files: IdentityFiles
-    rng: Random
-
-
-class Conversation(Protocol):
-    """What the actor talks to the master through: a loop with a socket, or a simulated one."""
-
-    def run(self) -> None:
-        """Until stopped; whatever ends a session is told, never raised."""
-        ...
-
-    def put(self, item: Item) -> None:
-        """Send this when there is a session."""
-        ...
-
-    def acknowledge(self, offset: int) -> None:
-        """The master's stream is on our disk up to here."""
-        ...
-
-    def drop(self, why: str) -> None:
-        """End this session and begin another."""
-        ...
-
-    def stop(self) -> None:
-        """End `run` soon."""
-        ...
 
 
 class LinkLoop:
@@ -90,6 +55,8 @@ class LinkLoop:
         self._session_number = 0
         self._instance = secrets.token_hex(8)
         self._last_heard = 0.0
+        self._next_key: KeyPair | None = None
+        """A key that the master is to learn."""
         self._sent_offset = 0
         """Highest offset of our own stream that was ever sent."""
         self._session_base_ms = 0
@@ -110,6 +77,11 @@ class LinkLoop:
     def drop(self, why: str) -> None:
         """End this session: the next one begins where the journal is."""
         self._dropping = why
+        self._nudge()
+
+    def rotate(self, key: KeyPair) -> None:
+        """Bring this next key to the master, in this session or the next."""
+        self._next_key = key
         self._nudge()
 
     def stop(self) -> None:
@@ -146,6 +118,7 @@ class LinkLoop:
                 await self._attempt()
             except ProtocolError as error:
                 why = str(error)
+                self._bridge.tell(FrameRefused(str(error.code), error.detail, error.field, fatal=True))
                 self._reconnect.failed()
             except LinkError as error:
                 why, slow = error.why, error.slow
@@ -175,9 +148,7 @@ class LinkLoop:
     async def _attempt(self) -> None:
         master = self._reconnect.address()
         identity = await self._identity(master)
-        now_ms = self._now_ms()
-        token = assertion(identity.key, identity.agent_id, audience(master), now_ms // 1000, secrets.token_hex(8))
-        connection = await open_connection(master, self._settings, token)
+        connection, identity = await self._connect(master, identity)
         begun = time.monotonic()
         stood = False
         try:
@@ -190,6 +161,22 @@ class LinkLoop:
             if stood:
                 self._reconnect.ended(time.monotonic() - begun)
             self._outgoing.drop(lambda item: item.offset is not None)
+
+    async def _connect(self, master: str, identity: Identity) -> tuple[Connection, Identity]:
+        """A connection, and the identity with the key that the master takes: while it rotates there are two."""
+        for key in identity.keys:
+            now_s = self._now_ms() // 1000
+            proof = assertion(key, identity.agent_id, audience(master), now_s, secrets.token_hex(8))
+            access = usable(self._bridge.files.access(), key, now_s)
+            for token in (access, proof):
+                if token is None:
+                    continue
+                try:
+                    return await open_connection(master, self._settings, token), replace(identity, key=key)
+                except NotTakenError:
+                    if key is identity.key and token is proof:
+                        raise
+        raise AssertionError("there is no key")
 
     async def _identity(self, master: str) -> Identity:
         files = self._bridge.files
@@ -240,6 +227,9 @@ class LinkLoop:
         self._dropping = ""
         self._last_heard = time.monotonic()
         self._log.info("link.up", master=master, skew_ms=established.skew_ms)
+        if identity.next_key is not None and identity.key.kid == identity.next_key.kid:
+            self._next_key = None
+            self._bridge.tell(KeyTaken(identity.key.kid))
         self._bridge.tell(
             SessionUp(
                 self._session_number,
@@ -257,12 +247,17 @@ class LinkLoop:
                 group.create_task(self._read(connection, session, identity))
                 group.create_task(self._write(connection, session))
                 group.create_task(self._beat(connection))
+                group.create_task(self._keep_fresh(master, identity))
         except* ProtocolError as faults:
             fault = faults.exceptions[0]
             await connection.close(getattr(fault, "close_code", None) or 4400, "")
             raise fault from None
         except* LinkError as faults:
             raise faults.exceptions[0] from None
+
+    async def _keep_fresh(self, master: str, identity: Identity) -> None:
+        files, key = self._bridge.files, identity.key
+        await keep_fresh(master, self._settings, files, key, identity.agent_id, self._now_ms)
 
     async def _read(self, connection: Connection, session: AgentSession, identity: Identity) -> None:
         number, told = self._session_number, 0
@@ -283,12 +278,14 @@ class LinkLoop:
                 self._bridge.tell(Got(number, event, master_now_ms))
             case NewKeyset():
                 self._bridge.files.save(identity.agent_id, event.keyset.body.roots, event.keyset)
-            case ContentFault():
-                self._log.warning("refused", code=str(event.error.code), field=event.error.field)
+            case ContentFault(error=error):
+                self._bridge.tell(FrameRefused(str(error.code), error.detail, error.field, fatal=False))
                 self._outgoing.put(Item(Lane.CONTROL, refusal(event), reply_to=event.message_id))
                 if event.offset is not None:
                     self._bridge.tell(Passed(number, event.offset))
                 self._awake()
+            case Received(message=Rotated(kid=kid)):
+                self._bridge.tell(KeyTaken(kid))
             case Received(message=GoAway() as bye):
                 self._reconnect.asked(bye.after_ms / 1000, bye.spread_ms / 1000)
             case _:
@@ -304,7 +301,7 @@ class LinkLoop:
                     self._outgoing.put(coming)
             if self._dropping:
                 raise DroppedError(self._dropping)
-            item = self._outgoing.take()
+            item = self._key_item(session) or self._outgoing.take()
             if item is not None:
                 await connection.send(self._sealed(session, item))
                 continue
@@ -312,8 +309,13 @@ class LinkLoop:
                 await connection.close(1001, "the agent stops")
                 raise DroppedError("the agent stops")
             self._wake.clear()
-            if not self._inbox and not self._stopping and not self._dropping:
+            if not self._inbox and not self._stopping and not self._dropping and self._next_key is None:
                 await self._wake.wait()
+
+    def _key_item(self, session: AgentSession) -> Item | None:
+        """The next key, if the master is to learn one."""
+        key, self._next_key = self._next_key, None
+        return None if key is None else Item(Lane.CONTROL, session.rotate(key))
 
     def _sealed(self, session: AgentSession, item: Item) -> bytes:
         now_ms = self._session_ms()

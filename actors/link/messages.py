@@ -57,5 +57,22 @@ class PeerHas:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameRefused:
+    """Something of the master was refused; with `fatal` the session ended by it. Words are ours, never input."""
+
+    code: str
+    detail: str
+    field: str | None
+    fatal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTaken:
+    """The master knows this key of ours."""
+
+    kid: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LinkStatus:
     """Asked: the latest LinkChanged."""

@@ -7,6 +7,7 @@ peer is dropped with `abort()`.
 import asyncio
 import contextlib
 import hashlib
+import re
 import ssl
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from config.link import LinkSettings
 from protocol.limits import FRAME_MAX_BYTES
 
-from .errors import DroppedError, NotReachedError
+from .errors import DroppedError, NotReachedError, NotTakenError
 
 SUBPROTOCOL = "mosalama.v1"
 PATH = "/v1/link"
@@ -111,13 +112,21 @@ async def open_connection(master: str, settings: LinkSettings, token: str) -> Co
         )
     except InvalidStatus as error:
         status = error.response.status_code
-        raise NotReachedError(f"{master} answered {status}", slow=status in FORBIDDEN_STATUSES) from error
+        raise NotTakenError(_refused(master, error), slow=status in FORBIDDEN_STATUSES) from error
     except (OSError, WebSocketException, TimeoutError) as error:
         raise NotReachedError(f"{master}: {_words(error)}") from error
     if socket.subprotocol != SUBPROTOCOL:
         socket.transport.abort()
         raise NotReachedError(f"{master} does not speak {SUBPROTOCOL}")
     return Connection(socket)
+
+
+def _refused(master: str, error: InvalidStatus) -> str:
+    """The status and the master's code, if it is one of ours."""
+    said = re.search(rb'"code": "(E_[A-Z_]{1,32})"', error.response.body or b"")
+    code = f" {said[1].decode()}" if said else ""
+    more = ": an operator has to approve this machine (mosalama-master agent approve)" if code == " E_PENDING" else ""
+    return f"{master} answered {error.response.status_code}{code}{more}"
 
 
 def _words(error: BaseException) -> str:

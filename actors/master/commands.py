@@ -95,6 +95,26 @@ def agent_drain(directory: Path, agent_id: str, timeout_s: float, *, enabled: bo
     send(directory, agent_id, "agent.drain", payload, wait_s=timeout_s if wait else None, as_json=as_json)
 
 
+@agent.command("rotate")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+def agent_rotate(directory: Path, agent_id: str, timeout_s: float, *, wait: bool, as_json: bool) -> None:
+    """Let an agent make a new key; the old one goes once the new one has opened a session."""
+    send(directory, agent_id, "agent.rotate", {}, wait_s=timeout_s if wait else None, as_json=as_json)
+
+
+@agent.command("approve")
+@dir_option
+@json_option
+@click.argument("agent_id")
+def agent_approve(directory: Path, agent_id: str, *, as_json: bool) -> None:
+    """Let an agent in that waits for it, or that was kept out because two machines had its key."""
+    answer = operator(directory, "POST", f"/v1/agents/{quote(agent_id)}/state", {"state": "active"})
+    show(answer, as_json=as_json, render="flat")
+
+
 @agent.command("revoke")
 @dir_option
 @json_option

@@ -238,3 +238,24 @@ def test_a_second_daemon_on_the_same_state_is_refused(world):
         world.operator(
             "engine", "start", "nobody", "--name", "x", "--kind", "vllm", "--image", "a/b:c", "--model", "hf://o/r"
         )
+
+
+def test_a_key_is_rotated_by_command_and_the_machine_keeps_its_name(world):
+    enrol(world)
+    (before,) = connected(world)
+    label = (world.folder / "state_dir" / "label").read_text()
+    row = ended(world, world.operator("agent", "rotate", world.agent_id)["command_id"])
+    assert row["state"] == "done"
+    (after,) = wait_until(
+        lambda: (found := world.operator("agents")["agents"])[0]["kid"] == row["result"]["data"]["key"] and found,
+        timeout_s=20,
+        what="the new key is proved by a session",
+    )
+    assert after["kid"] != before["kid"]
+    assert after["next_kid"] is None
+    connected(world)
+    assert ended(world, drain(world))["state"] == "done"
+    world.kill_agent()
+    world.start_agent()
+    connected(world)
+    assert (world.folder / "state_dir" / "label").read_text() == label

@@ -6,7 +6,7 @@ directions, acknowledgements, and everything a network does to them. Signatures 
 
 from collections import Counter, deque
 
-from actors.link.messages import Got, PeerHas, SessionDown, SessionUp
+from actors.link.messages import Got, KeyTaken, PeerHas, SessionDown, SessionUp
 from protocol.agent_session import Commanded
 from protocol.command import open_command, seal_command
 from protocol.messages.commands import AgentDrain, EngineRestart, EngineStart, EngineStop, EngineUpdate
@@ -181,6 +181,9 @@ class SimConversation:
 
     def acknowledge(self, offset):
         self._ack = max(self._ack, offset)
+
+    def rotate(self, key):
+        self._bridge.tell(KeyTaken(key.kid))
 
     def stop(self):
         self._stopping = True

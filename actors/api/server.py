@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import hmac
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +20,11 @@ from .exposition import render
 from .headers import HEADERS, PAGE_HEADERS
 from .history import History
 from .live import Live
+from .readiness import readiness
 
 SOCKET_NAME = "control.sock"
 CLIENT_MAX_BYTES = 65_536
-STALE_SNAPSHOT_S = 60.0
+OPENAPI = Path(__file__).with_name("openapi.json")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -113,6 +115,7 @@ class ApiServer:
                 ),
                 web.get("/v1/alerts", _json(lambda: {"alerts": board.get("alerts")})),
                 web.get("/v1/metrics", _json(lambda: board.get("snapshot") or {})),
+                web.get("/v1/openapi.json", self._openapi),
             ]
         )
         return app
@@ -126,19 +129,20 @@ class ApiServer:
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         """Ready to serve: each check with its age. The master's absence is a detail, not a failure."""
-        age = self._board.age_s("snapshot")
-        checks = {
-            "sampled": {"ok": age is not None and age < STALE_SNAPSHOT_S, "age_s": age},
-            "engines": {"ok": self._board.age_s("engines") is not None, "age_s": self._board.age_s("engines")},
-        }
-        ready = all(check["ok"] for check in checks.values())
-        body = {"ready": ready, "checks": checks, "link": self._board.get("link")}
-        return web.json_response(body, status=200 if ready else 503, headers=HEADERS)
+        board = self._board
+        ages = {name: board.age_s(name) for name in ("snapshot", "engines")}
+        body = readiness(board.get("snapshot"), ages, board.get("link"), time.time())
+        return web.json_response(body, status=200 if body["ready"] else 503, headers=HEADERS)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         """Never triggers a collection."""
         text = render(self._board.get("snapshot") or {})
         return web.Response(text=text, content_type="text/plain", headers=HEADERS)
+
+    async def _openapi(self, _request: web.Request) -> web.Response:
+        """The document of this API; it is read from disk, since it is asked for rarely."""
+        text = await asyncio.to_thread(OPENAPI.read_text, "utf-8")
+        return web.Response(text=text, content_type="application/json", headers=HEADERS)
 
     async def _page(self, _request: web.Request) -> web.Response:
         """The status page, for people."""

@@ -169,13 +169,21 @@ class SamplerActor(Actor):
             case _Watch():
                 self._watch()
                 self.context.after(WATCH_S, message)
-            case TaskDone(name="gpu" | "gpu events" | "disks"):
+            case TaskDone(name="gpu"):
+                self._without_gpus()
+            case TaskDone(name="gpu events" | "disks"):
                 pass  # a machine without GPUs, or a thread that another took over from
             case TaskDone() | TaskFailed():
                 raise RuntimeError(f"a collector ended: {message}")
             case _:
                 self.context.unhandled(message)
         return None
+
+    def _without_gpus(self) -> None:
+        """There is nothing to look at, and that is known now."""
+        self._gpus = None
+        ended = Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, {}).health() | {"ended": True}
+        self._merge(self._wall(), {"collectors": {**self._snapshot.collectors, GPU: ended}})
 
     def _seen(self, seen: Collected) -> None:
         if seen.error:

@@ -52,6 +52,7 @@ class Collected:
             "errors_total": self.errors,
             "skipped_total": self.skipped,
             "error": self.error,
+            "ended": False,
         }
 
 

@@ -2,15 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 Figures = Mapping[str, Any]
-NONE: Figures = MappingProxyType({})
-
-
-def _none() -> Figures:
-    return NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +16,18 @@ class Snapshot:
 
     at: float
     """Seconds since the epoch, of the newest part."""
-    host: Figures = field(default_factory=_none)
-    disks: Figures = field(default_factory=_none)
+    host: Figures = field(default_factory=dict)
+    disks: Figures = field(default_factory=dict)
     """Directory -> figures."""
-    drivers: Figures = field(default_factory=_none)
-    gpus: Figures = field(default_factory=_none)
+    drivers: Figures = field(default_factory=dict)
+    gpus: Figures = field(default_factory=dict)
     """UUID -> figures."""
-    containers: Figures = field(default_factory=_none)
+    containers: Figures = field(default_factory=dict)
     """Engine -> figures of its container."""
-    engines: Figures = field(default_factory=_none)
+    engines: Figures = field(default_factory=dict)
     """Engine -> figures of its metrics page."""
-    agent: Figures = field(default_factory=_none)
-    collectors: Figures = field(default_factory=_none)
+    agent: Figures = field(default_factory=dict)
+    collectors: Figures = field(default_factory=dict)
     """Collector -> at, duration_s, interval_s, errors_total, skipped_total, error."""
 
     def with_part(self, at: float, rooms: Mapping[str, Figures]) -> "Snapshot":

@@ -47,7 +47,21 @@ def unpacked(package: str, inside: str) -> Path:
     place = CACHE / "tools" / package
     if (place / inside).exists():
         return place / inside
-    _need_apt(package, inside)
+    place = _unpack(package, inside)
+    if not (place / inside).exists():
+        raise BedError(inside, f"the package {package} does not have it", f"apt install {package}")
+    return place / inside
+
+
+def whole(package: str) -> Path:
+    """The folder of a package that is fetched and unpacked, not installed: libraries of other programs."""
+    place = CACHE / "tools" / package
+    return place if place.exists() else _unpack(package, package)
+
+
+def _unpack(package: str, wanted: str) -> Path:
+    place = CACHE / "tools" / package
+    _need_apt(package, wanted)
     say(f"unpacking the package {package} under {place}; nothing is installed")
     scratch = place.with_suffix(".new")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -57,11 +71,9 @@ def unpacked(package: str, inside: str) -> Path:
     _apt(["download", "-q", package], UPDATE_S, None, cwd=scratch / "deb")
     for deb in (scratch / "deb").glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(deb), str(scratch)], check=True, timeout=UPDATE_S)
-    if not (scratch / inside).exists():
-        raise BedError(inside, f"the package {package} does not have it", f"apt install {package}")
     shutil.rmtree(place, ignore_errors=True)
     scratch.rename(place)
-    return place / inside
+    return place
 
 
 def fetch(files: Sequence[tuple[str, Path, str | None]]) -> None:

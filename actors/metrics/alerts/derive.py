@@ -70,7 +70,9 @@ class Signals:
         """A new look of the sampler; the scopes of which there is news. What is not new is not looked at again."""
         before, self._snapshot, self._sampled_s = self._snapshot, snapshot, now_s
         for name, health in snapshot.collectors.items():
-            if health is not before.collectors.get(name) and not health["error"]:
+            if health.get("ended"):
+                self._seen.pop(name, None)
+            elif health is not before.collectors.get(name) and not health["error"]:
                 self._seen[name] = (now_s, health["interval_s"])
         if snapshot.host is not before.host:
             self._host.see(snapshot.host)

@@ -32,8 +32,11 @@ class Bench:
         )
         configured = ApiSettings(**({"port": 0} | settings))
 
+        self.actors = []
+
         def make():
-            return ApiActor(settings=configured, run_dir=self.run_dir, board=self.board, readers=readers)
+            self.actors.append(ApiActor(settings=configured, run_dir=self.run_dir, board=self.board, readers=readers))
+            return self.actors[-1]
 
         self.system = System(SupervisorSpec(children=(ChildSpec("api", make),)))
         self.system.start()
@@ -68,6 +71,12 @@ class Bench:
         """Status and text."""
         status, _, text = self.ask(path, **headers)
         return status, text
+
+    def routes(self):
+        """(method, path) of everything that is served."""
+        server = self.actors[-1]._server
+        app = server._app([], server._live())
+        return {(route.method, route.resource.canonical) for route in app.router.routes() if route.resource}
 
     def close(self):
         self.system.stop()

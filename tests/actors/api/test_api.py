@@ -23,9 +23,10 @@ from tests.bed.processes import wait_until
 
 SNAPSHOT = {
     "at": 1.0,
-    "host": {"memory.total_bytes": 5, "load1": 0.5, "gone": None},
+    "host": {"docker_up": True, "memory.total_bytes": 5, "load1": 0.5, "gone": None},
     "engines": {'a"b': {"running": 2, "state": "ready", "prompt_tokens_total": 7}},
     "containers": {"chat": {"memory_bytes": 3}},
+    "collectors": {"docker": {"at": 1.0}, "gpu": {"at": 1.0}},
 }
 
 
@@ -64,7 +65,7 @@ def test_readyz_says_each_check_and_the_masters_absence_is_a_detail(bench):
     wait_until(lambda: bench.get("/readyz")[0] == 200, timeout_s=5, what="ready")
     body = json.loads(bench.get("/readyz")[1])
     assert body["link"]["state"] == "unenrolled"
-    assert set(body["checks"]) == {"sampled", "engines"}
+    assert set(body["checks"]) == {"sampled", "engines", "docker", "gpus"}
 
 
 def test_the_metrics_page_is_read_by_the_client_library(bench):
@@ -72,7 +73,7 @@ def test_the_metrics_page_is_read_by_the_client_library(bench):
     wait_until(lambda: "mosalama" in bench.get("/metrics")[1], timeout_s=5, what="figures")
     families = {family.name: family for family in text_string_to_metric_families(bench.get("/metrics")[1])}
     assert families["mosalama_host_memory_total_bytes"].samples[0].value == 5
-    assert families["mosalama_engine_running"].samples[0].labels == {"engine": 'a"b'}
+    assert families["mosalama_engine_requests_running"].samples[0].labels == {"engine": 'a"b'}
     assert "mosalama_host_gone" not in families
 
 

@@ -212,8 +212,8 @@ def _certificates() -> Iterator[None]:
 
 def main() -> None:
     """The entry point."""
-    from . import commands, keyset_commands
+    from . import commands, engine_commands, keyset_commands, model_commands
 
-    commands.register(cli)
-    keyset_commands.register(cli)
+    for room in (commands, engine_commands, model_commands, keyset_commands):
+        room.register(cli)
     sys.exit(cli())

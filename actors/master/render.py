@@ -56,6 +56,12 @@ def command(answer: Mapping[str, Any]) -> None:
                 console.print(f"  {part}: {error[part]}", markup=False)
     for key, value in (result.get("data") or {}).items():
         console.print(f"  {key}: {value}", markup=False)
+    rows = result.get("rows") or []
+    if rows:
+        table = _table(*rows[0])
+        for row in rows:
+            table.add_row(*("" if row.get(name) is None else str(row[name]) for name in rows[0]))
+        console.print(table)
 
 
 def agents(answer: Mapping[str, Any]) -> None:

@@ -1,0 +1,116 @@
+"""The operator's commands on the models of an agent."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .main import dir_option, json_option
+from .sending import Follow, send, wait_options
+
+
+def register(cli: click.Group) -> None:
+    """Put the group into the command."""
+    cli.add_command(model)
+
+
+@click.group()
+def model() -> None:
+    """Models on an agent."""
+
+
+@model.command("pull")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.argument("uri")
+@click.option("--include", multiple=True, help="Pattern of files; may be repeated.")
+@click.option("--exclude", multiple=True, help="Pattern of files; may be repeated.")
+@click.option("--credential", default=None, help="Name of a credential on the agent.")
+def model_pull(directory: Path, agent_id: str, *, follow: Follow, as_json: bool, **source: Any) -> None:
+    """Bring a model to an agent, verified.
+
+    \b
+    Example:
+      mosalama-master model pull AGENT hf://Qwen/Qwen3-8B --wait
+    """  # noqa: D301  # \b is click's mark for a block that keeps its lines
+    send(directory, agent_id, "model.pull", {"source": source}, follow=follow, as_json=as_json)
+
+
+@model.command("list")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+def model_list(directory: Path, agent_id: str, *, follow: Follow, as_json: bool) -> None:
+    """What is in an agent's store; with --wait as a table."""
+    send(directory, agent_id, "model.list", {}, follow=follow, as_json=as_json)
+
+
+@model.command("remove")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.argument("name")
+@click.option("--revision", default=None)
+@click.option("--force", is_flag=True, help="Although it is in use.")
+def model_remove(
+    directory: Path, agent_id: str, name: str, revision: str | None, *, force: bool, follow: Follow, as_json: bool
+) -> None:
+    """Remove a version, or all of a model."""
+    payload = {"model": name, "revision": revision, "force": force}
+    send(directory, agent_id, "model.remove", payload, follow=follow, as_json=as_json)
+
+
+def _of_version(name: str, word: str, help_text: str, **more: Any) -> None:
+    @model.command(name, help=help_text)
+    @dir_option
+    @json_option
+    @wait_options
+    @click.argument("agent_id")
+    @click.argument("model_name", metavar="MODEL")
+    @click.argument("revision")
+    def command(
+        directory: Path, agent_id: str, model_name: str, revision: str, *, follow: Follow, as_json: bool
+    ) -> None:
+        payload = {"model": model_name, "revision": revision, **more}
+        send(directory, agent_id, word, payload, follow=follow, as_json=as_json)
+
+
+_of_version("pin", "model.pin", "A version shall never be collected.", pinned=True)
+_of_version("unpin", "model.pin", "A version may be collected again.", pinned=False)
+_of_version("use", "model.use", "A version shall be the current one.")
+
+
+@model.command("verify")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.argument("name", metavar="MODEL")
+@click.option("--revision", default=None, help="None: every version.")
+def model_verify(
+    directory: Path, agent_id: str, name: str, revision: str | None, *, follow: Follow, as_json: bool
+) -> None:
+    """Read a model again and compare it with its hashes."""
+    payload = {"model": name, "revision": revision}
+    send(directory, agent_id, "model.verify", payload, follow=follow, as_json=as_json)
+
+
+@model.command("gc")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.option(
+    "--free-bytes", type=click.IntRange(0), default=None, help="Until so much is free; none: the agent's floor."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would go.")
+def model_gc(
+    directory: Path, agent_id: str, free_bytes: int | None, *, dry_run: bool, follow: Follow, as_json: bool
+) -> None:
+    """Remove versions that nobody uses, oldest first."""
+    payload = {"free_bytes": free_bytes, "dry_run": dry_run}
+    send(directory, agent_id, "model.gc", payload, follow=follow, as_json=as_json)

@@ -42,6 +42,7 @@ ALLOWED = {
     "actors.daemon": {"structlog", "config", "protocol"},
     "actors.clock": set(),
     "actors.facts": set(),
+    "actors.figures": set(),
 }
 
 

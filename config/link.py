@@ -36,6 +36,9 @@ class LinkSettings(Section):
         default=10.0, ge=1.0, le=120.0, description="Time to reach a master, with TLS and the upgrade."
     )
     handshake_timeout_s: float = Field(default=10.0, ge=1.0, le=60.0, description="Time for the signed handshake.")
+    bulk_socket: bool = Field(
+        default=True, description="Logs that an operator follows go over a second connection, opened while they do."
+    )
     heartbeat_s: float = Field(default=10.0, ge=0.2, le=60.0, description="Between two heartbeats.")
     peer_dead_s: float = Field(
         default=35.0,

@@ -16,9 +16,11 @@ from .keys import KeyPair, Purpose
 from .limits import FRAME_MAX_BYTES, INTEGER_MAX
 from .messages.base import Message
 from .messages.registry import dump, parse
+from .messages.reports import LogLines
 
 HEADER_PARTS = 9
 ID_BYTES = 16
+BULK_TABLE: Mapping[str, type[Message]] = {LogLines.TYPE: LogLines}
 
 PublicOf = Callable[[bytes], bytes]
 """Key id -> public key of a peer that may speak here now; raises ProtocolError otherwise."""
@@ -71,6 +73,23 @@ class Channel:
         """Highest offset of our stream that the peer has on its disk."""
         self._sent_offset = peer_has
         """Highest offset that the peer can have: what it had at the handshake, then what was sent."""
+        self._jump = False
+
+    def bulk(self) -> "Channel":
+        """The same session on a second socket, from the agent to the master: purpose and sequence of its own."""
+        return Channel(
+            key=self._key,
+            peer=self._peer,
+            table=BULK_TABLE,
+            outbound=Purpose.BULK,
+            inbound=Purpose.BULK,
+            session_id=self.session_id,
+            bind=self.bind,
+        )
+
+    def goes_on(self) -> None:
+        """The peer's frames come on another socket now: some may have been lost with the old, none comes twice."""
+        self._jump = True
 
     def seal(
         self,
@@ -112,9 +131,9 @@ class Channel:
     def _check_order(self, session_id: bytes, seq: int, ack: int) -> None:
         if session_id != self.session_id:
             raise ProtocolError(Code.SESSION)
-        if seq != self.received + 1:
+        if seq != self.received + 1 and not (self._jump and seq > self.received):
             raise ProtocolError(Code.SEQUENCE, "not the next frame")
-        self.received = seq
+        self.received, self._jump = seq, False
         # An acknowledgement beyond what was sent would drop from our disk what the peer never saw.
         self.peer_ack = max(self.peer_ack, min(ack, self._sent_offset))
 

@@ -46,6 +46,7 @@ class Purpose(StrEnum):
     AUTH = "hs-auth"
     TO_MASTER = "msg-a2m"
     TO_AGENT = "msg-m2a"
+    BULK = "bulk-a2m"
     COMMAND = "cmd"
     TOKEN = "token"  # noqa: S105  # the word of a purpose, not a secret
     KEYSET = "keyset"

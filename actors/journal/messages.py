@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from actors.supervision.handle import Handle
     from protocol.command import SignedCommand
     from protocol.messages.base import Command, Message
-    from protocol.messages.reports import Failure
+    from protocol.messages.reports import Failure, LogLines
 
 FinalState = Literal["done", "failed", "expired", "cancelled"]
 Value = str | int | float | bool | None | tuple[str, ...]
@@ -240,3 +240,30 @@ class Volatile:
 
     key: str
     message: "Message"
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """To the link: a chunk of a stream, for the bulk channel. `BulkGone` goes to `owner` once it left the link.
+
+    An owner keeps few chunks with the link at a time (`BULK_CHUNKS`) and drops, counting, what it cannot give it: the
+    link holds no queue of logs, and the gap is the owner's to tell.
+    """
+
+    message: "LogLines"
+    owner: "Handle"
+
+
+BULK_CHUNKS = 4
+"""Chunks of one stream that its owner may have with the link at a time."""
+BULK_CHUNK_BYTES = 32_768
+"""What the lines of one chunk should have together; more than a frame can hold is dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkGone:
+    """From the link: this chunk was sent, or (no session, no room, too long) dropped."""
+
+    stream: str
+    sequence: int
+    sent: bool

@@ -11,21 +11,23 @@ import structlog
 from actors.clock import WallClock
 from actors.facts import LinkChanged
 from actors.journal import messages as journal
+from actors.journal.words import fits
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed, Terminated
 from actors.supervision.tasks import Task
 from config.link import LinkSettings
+from protocol.flow import Lane
 from protocol.messages.base import Command, Message
 from protocol.messages.commands import AgentRotate, AgentStatus
 from protocol.messages.control import Refused
-from protocol.messages.reports import Failure, Inventory
+from protocol.messages.reports import Failure, Inventory, LogLines
 
 from .conversation import Bridge, Conversation
 from .identity import IdentityFiles
-from .messages import FrameRefused, Got, KeyTaken, LinkStatus, Passed, PeerHas, SessionDown, SessionUp
-from .outgoing import Item, Lane
+from .messages import FrameRefused, Got, KeyTaken, Left, LinkStatus, Passed, PeerHas, SessionDown, SessionUp
+from .outgoing import Item
 from .refusals import SEVERE, Refusals
 
 WINDOW_ROWS = 256
@@ -127,6 +129,8 @@ class LinkActor(Actor):
                 self._refused(message)
             case KeyTaken() | _RotateLate() | journal.Execute():
                 self._own(message)
+            case journal.Bulk() | Left():
+                self._stream(message)
             case LinkStatus():
                 return self._state
             case TaskDone() | TaskFailed():
@@ -314,6 +318,29 @@ class LinkActor(Actor):
             self._has = peer.offset
             self._journal.tell(journal.Acknowledged(peer.offset))
             self._pump()
+
+    # -- streams ---------------------------------------------------------------------------------------------
+
+    def _stream(self, bulk: journal.Bulk | Left) -> None:
+        """Into the loop if there is a session; whatever becomes of it, its owner is told."""
+        if isinstance(bulk, Left):
+            self._left(bulk.items, sent=bulk.sent)
+            return
+        item = Item(Lane.BULK, bulk.message, session=self._session, owner=bulk.owner)
+        if self._session and fits(bulk.message):
+            self._loop.put(item)
+        else:
+            self._left((item,), sent=False)
+
+    def _left(self, items: tuple[Item, ...], *, sent: bool) -> None:
+        for item in items:
+            chunk = item.message
+            if item.owner is None or not isinstance(chunk, LogLines):
+                continue
+            try:
+                item.owner.tell(journal.BulkGone(chunk.stream, chunk.sequence, sent))
+            except SupervisionError as error:
+                self._log.debug("not_told", to=item.owner.path, why=str(error))
 
     def _put(self, lane: Lane, message: Message, key: str | None) -> None:
         if self._session:

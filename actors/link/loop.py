@@ -1,107 +1,70 @@
-"""The link's own event loop in its own thread: enrol, connect, handshake, read, write, beat; then again.
+"""The link's own event loop in its own thread: enrol, connect, handshake, talk; then again.
 
-Everything that crosses to the actor is a frozen message; everything that crosses from it goes through one deque and
-one coalesced wake-up.
+Everything that crosses to the actor is a frozen message; everything that crosses from it goes over the desk.
 """
 
 import asyncio
 import contextlib
-import os
 import secrets
 import time
-from collections import deque
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from actors.clock import milliseconds
 from config.link import LinkSettings
-from protocol.agent_session import AgentFacts, AgentSession, Commanded, Established, NewKeyset, Send, refusal
-from protocol.channel import ContentFault, Received
+from protocol.agent_session import AgentFacts, AgentSession, Established, NewKeyset, Send
 from protocol.errors import ProtocolError
-from protocol.ids import RANDOM_BYTES, uuid7
 from protocol.keys import KeyPair
-from protocol.messages.control import GoAway, Heartbeat, Rotated
 from protocol.tokens import assertion
 
-from .access import keep_fresh, usable
+from .access import usable
 from .conversation import Bridge
+from .desk import Desk
 from .enroll import enroll
 from .errors import DroppedError, EnrollError, LinkError, NotReachedError, NotTakenError
 from .identity import Identity
-from .messages import FrameRefused, Got, KeyTaken, Passed, PeerHas, SessionDown, SessionUp
-from .outgoing import Item, Lane, Outgoing
+from .messages import FrameRefused, KeyTaken, SessionDown, SessionUp
+from .outgoing import Item
 from .reconnect import Reconnect
+from .talk import Standing, Talk
 from .transport import Connection, audience, open_connection
 
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
 class LinkLoop:
-    """`run` in a thread; `put`, `acknowledge` and `stop` from any thread."""
+    """`run` in a thread; everything else from any thread."""
 
     def __init__(self, settings: LinkSettings, bridge: Bridge, received_offset: int) -> None:
         self._settings, self._bridge = settings, bridge
         self._reconnect = Reconnect(settings)
-        self._outgoing = Outgoing()
-        self._inbox: deque[Item] = deque()
-        self._ack = received_offset
-        self._stopping = False
-        self._dropping = ""
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake: asyncio.Event | None = None
-        self._woken = False
+        self._desk = Desk(received_offset)
         self._session_number = 0
         self._instance = secrets.token_hex(8)
-        self._last_heard = 0.0
-        self._next_key: KeyPair | None = None
-        """A key that the master is to learn."""
-        self._sent_offset = 0
-        """Highest offset of our own stream that was ever sent."""
         self._session_base_ms = 0
         """The wall clock at the handshake, less the monotonic one: setting the clock moves no time limit."""
         self._log = structlog.get_logger().bind(actor="link")
 
-    # -- from other threads ----------------------------------------------------------------------------------
-
     def put(self, item: Item) -> None:
         """Send this when there is a session."""
-        self._inbox.append(item)
-        self._nudge()
+        self._desk.put(item)
 
     def acknowledge(self, offset: int) -> None:
         """The master's stream is on our disk up to here; said with the next frame."""
-        self._ack = max(self._ack, offset)
+        self._desk.acknowledge(offset)
 
     def drop(self, why: str) -> None:
         """End this session: the next one begins where the journal is."""
-        self._dropping = why
-        self._nudge()
+        self._desk.drop(why)
 
     def rotate(self, key: KeyPair) -> None:
         """Bring this next key to the master, in this session or the next."""
-        self._next_key = key
-        self._nudge()
+        self._desk.rotate(key)
 
     def stop(self) -> None:
         """End `run` soon."""
-        self._stopping = True
-        self._woken = False
-        self._nudge()
-
-    def _nudge(self) -> None:
-        loop = self._loop
-        if loop is None or self._woken:
-            return
-        self._woken = True
-        with contextlib.suppress(RuntimeError):  # the loop has just been closed
-            loop.call_soon_threadsafe(self._awake)
-
-    def _awake(self) -> None:
-        self._woken = False
-        assert self._wake is not None
-        self._wake.set()
+        self._desk.stop()
 
     # -- the thread ------------------------------------------------------------------------------------------
 
@@ -110,9 +73,8 @@ class LinkLoop:
         asyncio.run(self._main())
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
-        while not self._stopping:
+        self._desk.open()
+        while not self._desk.stopping:
             slow, why, state = False, "", "waiting"
             try:
                 await self._attempt()
@@ -130,18 +92,10 @@ class LinkLoop:
             delay_s = self._reconnect.delay_s(self._bridge.rng, slow=slow)
             self._log.info("link.down", why=why, next_try_s=round(delay_s, 1))
             self._bridge.tell(SessionDown(state, why, delay_s, None))
-            await self._sleep(delay_s)
+            await self._desk.sleep(delay_s)
 
     def _ended(self) -> bool:
-        return self._stopping
-
-    async def _sleep(self, delay_s: float) -> None:
-        assert self._wake is not None
-        end = time.monotonic() + delay_s
-        while not self._stopping and (left := end - time.monotonic()) > 0:
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), left)
+        return self._desk.stopping
 
     # -- one attempt -----------------------------------------------------------------------------------------
 
@@ -152,15 +106,19 @@ class LinkLoop:
         begun = time.monotonic()
         stood = False
         try:
-            offered = self._ack
+            offered = self._desk.ack
             session, established = await self._handshake(connection, identity, offered)
             stood = True
-            await self._converse(connection, session, established, master, identity, offered)
+            await self._converse(
+                Standing(
+                    self._session_number + 1, master, connection, session, established, identity, self._session_ms
+                ),
+                offered,
+            )
         finally:
             connection.abort()
             if stood:
                 self._reconnect.ended(time.monotonic() - begun)
-            self._outgoing.drop(lambda item: item.offset is not None)
 
     async def _connect(self, master: str, identity: Identity) -> tuple[Connection, Identity]:
         """A connection, and the identity with the key that the master takes: while it rotates there are two."""
@@ -195,7 +153,7 @@ class LinkLoop:
         self, connection: Connection, identity: Identity, offered: int
     ) -> tuple[AgentSession, Established]:
         facts = AgentFacts(
-            _boot_id(), self._instance, connection.certificate_sha256, offered, sent_offset=self._sent_offset
+            _boot_id(), self._instance, connection.certificate_sha256, offered, sent_offset=self._desk.sent_offset
         )
         self._session_base_ms = self._now_ms() - int(time.monotonic() * 1000)
         session = AgentSession(identity.agent_id, identity.key, identity.keyset, identity.roots, facts)
@@ -214,26 +172,18 @@ class LinkLoop:
         assert isinstance(established, Established)
         return session, established
 
-    async def _converse(
-        self,
-        connection: Connection,
-        session: AgentSession,
-        established: Established,
-        master: str,
-        identity: Identity,
-        offered: int,
-    ) -> None:
-        self._session_number += 1
-        self._dropping = ""
-        self._last_heard = time.monotonic()
-        self._log.info("link.up", master=master, skew_ms=established.skew_ms)
+    async def _converse(self, on: Standing, offered: int) -> None:
+        identity, established = on.identity, on.established
+        self._session_number = on.number
+        self._desk.dropping = ""
+        self._log.info("link.up", master=on.master, skew_ms=established.skew_ms)
         if identity.next_key is not None and identity.key.kid == identity.next_key.kid:
-            self._next_key = None
+            self._desk.next_key = None
             self._bridge.tell(KeyTaken(identity.key.kid))
         self._bridge.tell(
             SessionUp(
-                self._session_number,
-                master,
+                on.number,
+                on.master,
                 identity.agent_id,
                 established.received_offset,
                 established.skew_ms,
@@ -242,103 +192,7 @@ class LinkLoop:
                 established.keyset_expires_ms,
             )
         )
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(connection, session, identity))
-                group.create_task(self._write(connection, session))
-                group.create_task(self._beat(connection))
-                group.create_task(self._keep_fresh(master, identity))
-        except* ProtocolError as faults:
-            fault = faults.exceptions[0]
-            await connection.close(getattr(fault, "close_code", None) or 4400, "")
-            raise fault from None
-        except* LinkError as faults:
-            raise faults.exceptions[0] from None
-
-    async def _keep_fresh(self, master: str, identity: Identity) -> None:
-        files, key = self._bridge.files, identity.key
-        await keep_fresh(master, self._settings, files, key, identity.agent_id, self._now_ms)
-
-    async def _read(self, connection: Connection, session: AgentSession, identity: Identity) -> None:
-        number, told = self._session_number, 0
-        while True:
-            frame = await connection.receive()
-            now_ms = self._session_ms()
-            for event in session.receive(frame, now_ms):
-                self._last_heard = time.monotonic()
-                self._take(event, number, now_ms + session.skew_ms, identity)
-            assert session.channel is not None
-            if session.channel.peer_ack > told:
-                told = session.channel.peer_ack
-                self._bridge.tell(PeerHas(number, told))
-
-    def _take(self, event: Any, number: int, master_now_ms: int, identity: Identity) -> None:
-        match event:
-            case Commanded():
-                self._bridge.tell(Got(number, event, master_now_ms))
-            case NewKeyset():
-                self._bridge.files.save(identity.agent_id, event.keyset.body.roots, event.keyset)
-            case ContentFault(error=error):
-                self._bridge.tell(FrameRefused(str(error.code), error.detail, error.field, fatal=False))
-                self._outgoing.put(Item(Lane.CONTROL, refusal(event), reply_to=event.message_id))
-                if event.offset is not None:
-                    self._bridge.tell(Passed(number, event.offset))
-                self._awake()
-            case Received(message=Rotated(kid=kid)):
-                self._bridge.tell(KeyTaken(kid))
-            case Received(message=GoAway() as bye):
-                self._reconnect.asked(bye.after_ms / 1000, bye.spread_ms / 1000)
-            case _:
-                pass
-
-    async def _write(self, connection: Connection, session: AgentSession) -> None:
-        """The only task that sends."""
-        assert self._wake is not None
-        while True:
-            while self._inbox:
-                coming = self._inbox.popleft()
-                if coming.offset is None or coming.session == self._session_number:
-                    self._outgoing.put(coming)
-            if self._dropping:
-                raise DroppedError(self._dropping)
-            item = self._key_item(session) or self._outgoing.take()
-            if item is not None:
-                await connection.send(self._sealed(session, item))
-                continue
-            if self._stopping:
-                await connection.close(1001, "the agent stops")
-                raise DroppedError("the agent stops")
-            self._wake.clear()
-            if not self._inbox and not self._stopping and not self._dropping and self._next_key is None:
-                await self._wake.wait()
-
-    def _key_item(self, session: AgentSession) -> Item | None:
-        """The next key, if the master is to learn one."""
-        key, self._next_key = self._next_key, None
-        return None if key is None else Item(Lane.CONTROL, session.rotate(key))
-
-    def _sealed(self, session: AgentSession, item: Item) -> bytes:
-        now_ms = self._session_ms()
-        self._sent_offset = max(self._sent_offset, item.offset or 0)
-        return session.seal(
-            item.message,
-            at_ms=now_ms,
-            message_id=item.message_id or uuid7(now_ms, os.urandom(RANDOM_BYTES)),
-            ack=self._ack,
-            offset=item.offset,
-            reply_to=item.reply_to,
-        )
-
-    async def _beat(self, connection: Connection) -> None:
-        """Our heartbeats, and the look at when the master was last heard; our own traffic does not count."""
-        while True:
-            self._outgoing.put(Item(Lane.CONTROL, Heartbeat(at_ms=self._session_ms()), key="heartbeat"))
-            self._awake()
-            await asyncio.sleep(self._settings.heartbeat_s * (0.9 + 0.2 * self._bridge.rng.random()))
-            silent_s = time.monotonic() - self._last_heard
-            if silent_s > self._settings.peer_dead_s:
-                connection.abort()
-                raise DroppedError(f"nothing was heard of the master for {silent_s:.0f} s")
+        await Talk(self._desk, self._bridge, self._settings, self._reconnect, on).run()
 
     def _now_ms(self) -> int:
         return milliseconds(self._bridge.wall())

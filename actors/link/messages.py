@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from protocol.agent_session import Commanded
 
+from .outgoing import Item
+
 
 @dataclass(frozen=True, slots=True)
 class SessionUp:
@@ -71,6 +73,14 @@ class KeyTaken:
     """The master knows this key of ours."""
 
     kid: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Chunks of streams that were sent or dropped."""
+
+    items: tuple[Item, ...]
+    sent: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,18 @@
-"""What waits to be sent, by strict priority; figures are conflated. Pure: no socket, no clock.
-
-Priority without a bound on what lies in the socket's buffers is not enough: the writer keeps at most
-`write_limit` there, so that a heartbeat waits behind one frame and not behind a queue.
-"""
+"""What waits to be sent, by strict priority; figures are conflated, bulk is bounded. Pure: no socket, no clock."""
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import IntEnum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from protocol.flow import Lane
 from protocol.messages.base import Message
-from protocol.messages.reports import Report
 
-QUEUE_MAX = 2_048
-"""Messages of one lane; the journal is the queue, this is only its window."""
+if TYPE_CHECKING:
+    from actors.supervision.handle import Handle
 
-
-class Lane(IntEnum):
-    """Lower goes first."""
-
-    CONTROL = 0
-    STATE = 1
-    FIGURES = 2
-    BULK = 3
+QUEUE_MAX = {Lane.CONTROL: 2_048, Lane.STATE: 2_048, Lane.FIGURES: 2_048, Lane.BULK: 64}
+"""Messages of one lane. The journal is the queue of the durable ones, and a stream's owner that of its chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +29,8 @@ class Item:
     reply_to: bytes | None = None
     key: str | None = None
     session: int = 0
-
-
-def _joined(older: Item, newer: Item) -> Item:
-    """The newer one; of reports, which say what changed, one that says what both say."""
-    if isinstance(newer.message, Report) and isinstance(older.message, Report):
-        return replace(newer, message=newer.message.after(older.message))
-    return newer
+    owner: "Handle | None" = None
+    """Of a chunk of a stream: who is told that it went or was dropped."""
 
 
 class Outgoing:
@@ -62,11 +47,11 @@ class Outgoing:
         lane = self._lanes[item.lane]
         if item.key is not None:
             if item.key in self._newest:
-                self._newest[item.key] = _joined(self._newest[item.key], item)
+                self._newest[item.key] = item
                 self.dropped += 1
                 return True
             self._newest[item.key] = item
-        if len(lane) >= QUEUE_MAX:
+        if len(lane) >= QUEUE_MAX[item.lane]:
             self.dropped += 1
             if item.key is not None:
                 del self._newest[item.key]
@@ -74,20 +59,28 @@ class Outgoing:
         lane.append(item)
         return True
 
-    def take(self) -> Item | None:
-        """The next item by priority."""
-        for lane in self._lanes:
-            if lane:
-                item = lane.popleft()
+    def take(self, may: Callable[[Lane], bool] = lambda _lane: True) -> Item | None:
+        """The next item by priority, of the lanes that may send now."""
+        for lane, items in zip(Lane, self._lanes, strict=True):
+            if items and may(lane):
+                item = items.popleft()
                 return item if item.key is None else self._newest.pop(item.key)
         return None
 
-    def drop(self, unwanted: Callable[[Item], bool]) -> None:
-        """Take items out: a lost session's durable items come again from the journal."""
+    def waits(self, lane: Lane) -> bool:
+        """Whether something waits there."""
+        return bool(self._lanes[lane])
+
+    def drop(self, unwanted: Callable[[Item], bool]) -> list[Item]:
+        """Take items out: a lost session's durable items come again from the journal. What was taken out."""
+        gone: list[Item] = []
         for lane in self._lanes:
-            kept = [item for item in lane if not unwanted(item)]
+            kept: list[Item] = []
             for item in lane:
-                if item.key is not None and unwanted(item):
-                    self._newest.pop(item.key, None)
+                (gone if unwanted(item) else kept).append(item)
             lane.clear()
             lane.extend(kept)
+        for item in gone:
+            if item.key is not None:
+                self._newest.pop(item.key, None)
+        return gone

@@ -1,18 +1,25 @@
 """The one home of websockets: a verified TLS connection that carries binary frames. No compression, no proxy.
 
-`close()` of a full connection can hang and `send()` of several tasks can interleave; so one task writes, and a dead
-peer is dropped with `abort()`.
+The library's own protocol object (its sans-I/O layer) sits right on an asyncio transport. Its ready-made connection
+puts a queue and two wake-ups between a frame's bytes and whoever reads it; here the reader is called in that moment,
+which takes a third off a bare round trip. What is ours is what a link needs anyway: a bound on what waits in the
+buffers, so that a heartbeat passes a flood, and `abort()` for a peer that is dead or does not let itself be closed.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import re
+import socket
 import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.client import ClientProtocol
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.uri import parse_uri
 
 from config.link import LinkSettings
 from protocol.limits import FRAME_MAX_BYTES
@@ -21,10 +28,17 @@ from .errors import DroppedError, NotReachedError, NotTakenError
 
 SUBPROTOCOL = "mosalama.v1"
 PATH = "/v1/link"
-QUEUE_FRAMES = (16, 4)
+BULK_PATH = "/v1/bulk"
+WAITING_FRAMES_MAX = 16
+"""Frames that may wait before anybody reads; beyond it nothing more is taken from the socket."""
+FRAGMENTS_MAX = 64
 WRITE_LIMIT_BYTES = 32_768
+UNSENT_LIMIT_BYTES = 65_536
+"""What the kernel holds that is not on its way yet: a frame of higher priority waits behind this at most."""
+TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
 CLOSE_S = 2.0
 DEREGISTERED = 4403
+TOO_BIG = 1009
 FORBIDDEN_STATUSES = frozenset({401, 403})
 
 
@@ -37,51 +51,214 @@ def tls_context(settings: LinkSettings) -> ssl.SSLContext:
     return context
 
 
-def audience(master: str) -> str:
-    """What a token for the link of this master is made out to."""
-    return f"{urlsplit(master).netloc}{PATH}"
+def audience(master: str, path: str = PATH) -> str:
+    """What a token for this door of this master is made out to."""
+    return f"{urlsplit(master).netloc}{path}"
 
 
-class Connection:
-    """One open WebSocket."""
+class Connection(asyncio.Protocol):
+    """One WebSocket of ours. `write` from the loop's thread only."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
+    _transport: asyncio.Transport
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        loop = asyncio.get_running_loop()
+        self._socket = ClientProtocol(
+            parse_uri(url),
+            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # a NewType of str without a public name
+            max_size=FRAME_MAX_BYTES,
+        )
+        self._headers = headers
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._end: asyncio.Future[Exception] = loop.create_future()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._take: Callable[[bytes], None] | None = None
+        self._waiting: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+        self._fragments: list[bytes] = []
+
+    # -- for the link ----------------------------------------------------------------------------------------
+
+    async def opened(self) -> None:
+        """Until the upgrade is done; raises what the library says of an answer that is none."""
+        await self._opened
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What both sides speak."""
+        return self._socket.subprotocol
 
     @property
     def certificate_sha256(self) -> bytes:
         """Digest of the leaf certificate that the master showed."""
-        tls = self._socket.transport.get_extra_info("ssl_object")
+        tls = self._transport.get_extra_info("ssl_object")
         raw = tls.getpeercert(binary_form=True) if tls is not None else None
         return hashlib.sha256(raw).digest() if raw else b""
 
-    async def send(self, frame: bytes) -> None:
-        """Send one frame; only one task may call this."""
-        try:
-            await self._socket.send(frame)
-        except ConnectionClosed as error:
-            raise dropped(error) from error
+    def deliver(self, take: Callable[[bytes], None]) -> None:
+        """Give every frame to `take` from now on; what it raises ends the connection (see `ended`)."""
+        self._take = take
+        waiting, self._waiting = self._waiting, deque()
+        for frame in waiting:
+            self._give(frame)
+        self._transport.resume_reading()
 
     async def receive(self) -> bytes:
-        """The next frame."""
-        try:
-            frame = await self._socket.recv()
-        except ConnectionClosed as error:
-            raise dropped(error) from error
-        if isinstance(frame, str):
-            raise DroppedError("the master sent a text frame")
-        return frame
+        """The next frame, as long as nobody has asked for them by `deliver`."""
+        while not self._waiting:
+            if self._end.done():
+                raise self._end.result()
+            self._arrived.clear()
+            await self._arrived.wait()
+        self._transport.resume_reading()
+        return self._waiting.popleft()
+
+    async def ended(self) -> None:
+        """Until the connection has ended; raises why."""
+        raise await asyncio.shield(self._end)
+
+    def write(self, frame: bytes) -> None:
+        """Send one frame; wait for `room` before the next."""
+        if self._end.done():
+            raise self._end.result()
+        self._socket.send_binary(frame)
+        self._flush()
+
+    async def room(self) -> None:
+        """Until the buffers have room again."""
+        if not self._room.is_set():
+            await self._room.wait()
+        if self._end.done():
+            raise self._end.result()
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame and wait until there is room for the next."""
+        self.write(frame)
+        await self.room()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Say goodbye, but not for long."""
         with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._socket.close(code, reason), CLOSE_S)
+            self._socket.send_close(code, reason)
+            self._flush()
+            await asyncio.wait_for(asyncio.shield(self._end), CLOSE_S)
         self.abort()
 
     def abort(self) -> None:
         """Drop the connection now."""
         with contextlib.suppress(Exception):
-            self._socket.transport.abort()
+            self._transport.abort()
+
+    # -- for the event loop ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """TCP and TLS stand: ask for the upgrade."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=WRITE_LIMIT_BYTES)
+        _limit_unsent(transport)
+        request = self._socket.connect()
+        request.headers.update(self._headers)
+        self._socket.send_request(request)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the master, to frames, to whoever reads."""
+        self._socket.receive_data(data)
+        for event in self._socket.events_received():
+            if isinstance(event, Frame):
+                self._frame(event)
+            else:
+                self._answered()
+        self._flush()
+        if self._socket.close_expected():
+            asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
+
+    def eof_received(self) -> None:
+        """The master sends nothing more."""
+        self._socket.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over, by whichever side."""
+        with contextlib.suppress(Exception):
+            self._socket.receive_eof()
+        if not self._opened.done():
+            self._opened.set_exception(self._socket.handshake_exc or exc or ConnectionResetError("closed at once"))
+            self._opened.exception()  # whoever waited may have gone
+        self._over(dropped(self._socket.close_exc))
+
+    def pause_writing(self) -> None:
+        """The buffers are full."""
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._room.set()
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _answered(self) -> None:
+        if self._opened.done():
+            return
+        if self._socket.handshake_exc is not None:
+            self._opened.set_exception(self._socket.handshake_exc)
+        else:
+            self._opened.set_result(None)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT:
+            self._over(DroppedError("the master sent a text frame"))
+        elif frame.opcode in {Opcode.BINARY, Opcode.CONT}:
+            if frame.fin and not self._fragments:
+                self._give(bytes(frame.data))
+            else:
+                self._assemble(frame)
+
+    def _assemble(self, frame: Frame) -> None:
+        self._fragments.append(bytes(frame.data))
+        if len(self._fragments) > FRAGMENTS_MAX:
+            self._socket.fail(TOO_BIG, "too many fragments")
+        elif frame.fin:
+            whole, self._fragments = b"".join(self._fragments), []
+            self._give(whole)
+
+    def _give(self, frame: bytes) -> None:
+        if self._end.done():
+            return
+        if self._take is None:
+            self._waiting.append(frame)
+            self._arrived.set()
+            if len(self._waiting) >= WAITING_FRAMES_MAX:
+                self._transport.pause_reading()
+            return
+        try:
+            self._take(frame)
+        except Exception as error:  # noqa: BLE001  # it belongs to whoever waits for the end, not to the event loop
+            self._over(error)
+
+    def _over(self, why: Exception) -> None:
+        if not self._end.done():
+            self._end.set_result(why)
+        self._arrived.set()
+        self._room.set()
+
+    def _flush(self) -> None:
+        for data in self._socket.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                with contextlib.suppress(OSError, RuntimeError):
+                    self._transport.write_eof()
+            else:
+                self._transport.close()
+
+
+def _limit_unsent(transport: asyncio.Transport) -> None:
+    """Less in the kernel's queue, where a system knows the option (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_LIMIT_BYTES)
 
 
 def dropped(error: ConnectionClosed) -> DroppedError:
@@ -91,34 +268,40 @@ def dropped(error: ConnectionClosed) -> DroppedError:
     return DroppedError(f"closed by the master: {code} {reason}".strip(), slow=code == DEREGISTERED)
 
 
-async def open_connection(master: str, settings: LinkSettings, token: str) -> Connection:
+async def open_connection(master: str, settings: LinkSettings, token: str, path: str = PATH) -> Connection:
     """Connect, upgrade and check the subprotocol; NotReachedError says what kept it."""
-    url = f"wss://{urlsplit(master).netloc}{PATH}"
+    url = f"wss://{urlsplit(master).netloc}{path}"
+    headers = {"Authorization": f"Bearer {token}"}
     try:
-        socket = await connect(
-            url,
-            ssl=tls_context(settings),
-            additional_headers={"Authorization": f"Bearer {token}"},
-            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]  # a NewType of str without a public name
-            compression=None,
-            proxy=None,
-            open_timeout=settings.connect_timeout_s,
-            close_timeout=CLOSE_S,
-            ping_interval=None,
-            max_size=FRAME_MAX_BYTES,
-            max_queue=QUEUE_FRAMES,
-            write_limit=WRITE_LIMIT_BYTES,
-            user_agent_header=None,
-        )
+        connection = await open_socket(url, tls_context(settings), headers, settings.connect_timeout_s)
     except InvalidStatus as error:
         status = error.response.status_code
         raise NotTakenError(_refused(master, error), slow=status in FORBIDDEN_STATUSES) from error
-    except (OSError, WebSocketException, TimeoutError) as error:
+    except Exception as error:  # what a network, TLS and a stranger's HTTP can raise has no common root
         raise NotReachedError(f"{master}: {_words(error)}") from error
-    if socket.subprotocol != SUBPROTOCOL:
-        socket.transport.abort()
-        raise NotReachedError(f"{master} does not speak {SUBPROTOCOL}")
-    return Connection(socket)
+    return connection
+
+
+async def open_socket(url: str, tls: ssl.SSLContext | None, headers: Mapping[str, str], timeout_s: float) -> Connection:
+    """One upgraded WebSocket that speaks our subprotocol; raises whatever kept it."""
+    where = urlsplit(url)
+    host = where.hostname or ""
+    port = where.port or (443 if tls else 80)
+    connection = Connection(url, headers)
+    done = False
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection, host, port, ssl=tls, happy_eyeballs_delay=0.25
+            )
+            await connection.opened()
+        if connection.subprotocol != SUBPROTOCOL:
+            raise NotReachedError(f"it does not speak {SUBPROTOCOL}")
+        done = True
+    finally:
+        if not done:
+            connection.abort()
+    return connection
 
 
 def _refused(master: str, error: InvalidStatus) -> str:

@@ -11,15 +11,16 @@ from typing import Any
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from protocol.channel import ContentFault, Received
+from protocol.channel import Channel, ContentFault, Received
 from protocol.envelope import cut
 from protocol.errors import Code, ProtocolError
+from protocol.flow import FEATURE, Granting, Lane, Spending, lane_of
 from protocol.ids import RANDOM_BYTES, uuid7
 from protocol.keyset import Role
 from protocol.limits import CONTENT_FAULTS_PER_MIN, HEARTBEAT_S, PEER_DEAD_S, SKEW_SILENT_MS
 from protocol.master_session import KnownAgent, MasterSession
 from protocol.messages.base import Message
-from protocol.messages.control import CommandFrame, GoAway, Heartbeat, KeysetFrame, Refused, Rotate, Rotated
+from protocol.messages.control import CommandFrame, Credit, GoAway, Heartbeat, KeysetFrame, Refused, Rotate, Rotated
 from protocol.messages.registry import dump
 from protocol.messages.reports import CommandProgress, LogLines, Report
 from protocol.rotation import OVERLAP_MS
@@ -29,6 +30,8 @@ from .book import CommandRow
 from .service import Master, now_ms
 
 COMMANDS_AT_A_TIME = 64
+KEPT_MAX = 256
+"""Durable messages that may wait for the disk; the next is not read before there is room."""
 GOODBYE_SPREAD_MS = 4_000
 ASKED_MAX = 256
 """Commands whose refusal may still come; the oldest is forgotten first."""
@@ -55,12 +58,31 @@ class AgentLink:
         self._acked = 0
         self._sent = 0
         self._work = asyncio.Event()
+        self._flow, self._granting, self._credited = Spending(credited=False), Granting(), False
+        self._kept: list[Received] = []
+        """Durable messages that wait for the disk: all of them are one commit."""
+        self._kept_room = asyncio.Event()
+        self._bulk: Channel | None = None
+        self._bulk_socket: web.WebSocketResponse | None = None
         self._revoked: Code | None = None
         self._asked: OrderedDict[bytes, str] = OrderedDict()
         """Message id -> command id of the commands that were sent here."""
         self._faults: deque[float] = deque(maxlen=CONTENT_FAULTS_PER_MIN)
         self._heard = time.monotonic()
         self._log = structlog.get_logger().bind(actor="endpoint")
+
+    @property
+    def bulk(self) -> Channel:
+        """This session's frames on a second socket."""
+        assert self._bulk is not None
+        return self._bulk
+
+    async def take_bulk(self, socket: web.WebSocketResponse) -> None:
+        """The agent opened a second socket; one that it had before goes."""
+        older, self._bulk_socket = self._bulk_socket, socket
+        if older is not None:
+            await older.close()
+        self.bulk.goes_on()
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -80,9 +102,10 @@ class AgentLink:
             greeting, known, nonce=secrets.token_bytes(32), session_id=secrets.token_bytes(16), now_ms=now_ms()
         )
         await self._socket.send_bytes(challenge)
-        self.session.finish(await self._frame())
+        self._bulk = self.session.finish(await self._frame()).bulk()
         self.agent_id, self.instance = greeting.hello.agent_id, greeting.hello.instance_id
         self._sent = greeting.hello.received_offset
+        self._credited = FEATURE in greeting.hello.features
         self._log = self._log.bind(agent=self.agent_id)
         if row is not None and self.session.public == row.next_public:
             await self._master.key_rotated(row, now_ms() + OVERLAP_MS)
@@ -114,14 +137,31 @@ class AgentLink:
 
     async def _read(self) -> None:
         while True:
-            found = self.session.receive(await self._frame())
+            frame = await self._frame()
+            found = self.session.receive(frame)
             self._heard = time.monotonic()
             if isinstance(found, ContentFault):
                 await self._refuse(found)
-            elif found.offset is not None:
+                continue
+            self._acknowledged()
+            if found.offset is not None:
                 await self._keep(found)
             else:
                 await self._take(found)
+                await self._grant(lane_of(found.message, None), len(frame))
+
+    def _acknowledged(self) -> None:
+        """The agent has more of our stream: there may be room for commands that wait."""
+        assert self.session.channel is not None
+        full = not self._flow.may(Lane.STATE)
+        self._flow.acknowledged(self.session.channel.peer_ack)
+        if full:
+            self._work.set()
+
+    async def _grant(self, lane: Lane, size_bytes: int) -> None:
+        due = self._granting.consumed(lane, size_bytes)
+        if due and self._credited:
+            await self._send(Credit(channel=lane, bytes=due))
 
     async def _refuse(self, fault: ContentFault) -> None:
         error = fault.error
@@ -136,13 +176,23 @@ class AgentLink:
 
     async def _keep(self, found: Received) -> None:
         """A durable message: on disk first, acknowledged after."""
-        assert found.offset is not None
-        message = (found.offset, found.message.TYPE, _plain(dump(found.message)))
-        before = self._ack
-        self._ack = await self._master.book(self._master.rows.receive, self.agent_id, [message], now_ms())
-        if found.offset <= before:
-            self._acked = -1  # it was sent again, so its acknowledgement was lost
+        while len(self._kept) >= KEPT_MAX:
+            self._kept_room.clear()
+            await self._kept_room.wait()
+        self._kept.append(found)
         self._work.set()
+
+    async def _commit(self) -> None:
+        """What came while the disk was busy is one commit."""
+        if not self._kept:
+            return
+        kept, self._kept = self._kept, []
+        self._kept_room.set()
+        messages = [(found.offset or 0, found.message.TYPE, _plain(dump(found.message))) for found in kept]
+        before = self._ack
+        self._ack = await self._master.book(self._master.rows.receive, self.agent_id, messages, now_ms())
+        if messages[0][0] <= before:
+            self._acked = -1  # it was sent again, so its acknowledgement was lost
         await self._master.notify()
 
     async def _take(self, found: Received) -> None:
@@ -195,6 +245,7 @@ class AgentLink:
             if self._revoked:
                 raise ProtocolError(self._revoked, "not wanted any more")
             await self._send_keyset()
+            await self._commit()
             await self._send_commands()
             if self._ack > self._acked:
                 await self._send(Heartbeat(at_ms=now_ms()))
@@ -213,6 +264,8 @@ class AgentLink:
     async def _send_commands(self) -> None:
         rows = await self._master.book(self._master.rows.commands_after, self.agent_id, self._sent)
         for row in rows[:COMMANDS_AT_A_TIME]:
+            if not self._flow.may(Lane.STATE):
+                return  # its acknowledgements make room
             await self._send_command(row)
             self._sent = row.offset
         if len(rows) > COMMANDS_AT_A_TIME:
@@ -243,6 +296,7 @@ class AgentLink:
             message, at_ms=at_ms, message_id=message_id, ack=self._ack, offset=offset, reply_to=reply_to
         )
         self._acked = self._ack
+        self._flow.spend(Lane.CONTROL, len(frame), offset)
         await self._socket.send_bytes(frame)
         return message_id
 
@@ -260,6 +314,9 @@ class AgentLink:
 
     async def close(self, code: int, reason: str) -> None:
         """Close, but not for long."""
+        if self._bulk_socket is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._bulk_socket.close(), 2.0)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._socket.close(code=code, message=reason.encode()[:120]), 2.0)
 

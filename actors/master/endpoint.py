@@ -44,6 +44,10 @@ class Endpoint:
         self._greeting = 0
         self._log = structlog.get_logger().bind(actor="endpoint")
 
+    def link(self, agent_id: str) -> AgentLink | None:
+        """The session of this agent, if it is connected."""
+        return self._links.get(agent_id)
+
     @property
     def audit(self) -> Audit:
         """Where refusals are counted."""

@@ -17,6 +17,8 @@ from aiohttp import web
 from config.log import LogSettings
 from protocol.errors import ProtocolError
 
+from .bulk import PATH as BULK_PATH
+from .bulk import BulkDoor
 from .certs import CERTIFICATE_FILE, KEY_FILE
 from .doors import Doors, listen
 from .endpoint import PATH, Endpoint, certificate_digest, shrink_tls_buffer
@@ -41,6 +43,7 @@ async def serve(directory: Path, host: str, port: int, client_ca: Path | None = 
     endpoint, enrolment = Endpoint(master, frozenset({tls.digest})), Enrolment(master)
     public = web.Application(client_max_size=ENROL_MAX_BYTES)
     public.add_routes([*agent_routes(master, enrolment, endpoint.admission), web.get(PATH, endpoint.handle)])
+    public.add_routes([web.get(BULK_PATH, BulkDoor(master, endpoint).handle)])
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(master.close)
         runner = await _runner(stack, public)

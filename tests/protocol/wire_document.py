@@ -53,22 +53,22 @@ The payload of `command` is an envelope of its own, sealed by a command key with
 ## Delivery
 A durable message is on disk before it is sent, and stays until it is acknowledged. After a reconnect both sides go on
 behind the offset that the other has. A command id is carried out once, however often it comes.
+
+## Lanes
+Four, by strict priority: control, state (every message with an offset), figures (`report`, `command.progress`), bulk
+(`log.lines`). At most 256 KiB of state may be unacknowledged. With the feature `credit`, a sender has 128 KiB for
+figures and 256 KiB for bulk, counted in whole frames; it begins a frame while something is left, and gets back with
+`credit` (`channel` 2 or 3) what the receiver has consumed. More than the window is taken for the window.
+
+With the feature `bulk`, the agent may open a second WebSocket at `/v1/bulk` while its session stands, with a token for
+that door. It sends `log.lines` only, sealed under the hash of the main session with purpose `bulk-a2m` and a `seq` of
+its own that goes on over later sockets of the session; nothing comes back. It is closed when no chunk came for a while.
 """
 
 
 def document() -> str:
     """The whole page."""
-    parts = [HEAD, "\n## Lanes
-Four, by strict priority: control, state (every message with an offset), figures (`report`, `command.progress`), bulk
-(`log.lines`). At most 256 KiB of state may be unacknowledged. With the feature `credit`, a sender has 128 KiB for figures
-and 256 KiB for bulk, counted in whole frames; it begins a frame while something is left, and gets back with `credit`
-(`channel` 2 or 3) what the receiver has consumed. More than the window is taken for the window.
-
-With the feature `bulk`, the agent may open a second WebSocket at `/v1/bulk` while its session stands, with a token for that
-door. It sends `log.lines` only, sealed under the hash of the main session with purpose `bulk-a2m` and a `seq` of its own
-that goes on over later sockets of the session; nothing comes back. It is closed when no chunk came for a while.
-
-## Purposes of signatures\n", ", ".join(f"`{purpose}`" for purpose in Purpose), "\n"]
+    parts = [HEAD, "\n## Purposes of signatures\n", ", ".join(f"`{purpose}`" for purpose in Purpose), "\n"]
     families = [
         ("Handshake", HANDSHAKE),
         ("Both directions", BOTH_WAYS),

@@ -72,6 +72,8 @@ from protocol.messages.reports import Event, Inventory
 JOURNAL_FILE = "journal.sqlite"
 EVENTS_SHOWN = 500
 EVENTS_S = 5.0
+CHARTS_STEP_S = 5.0
+"""Of the quarter of an hour in the charts: what a figure was last in each such step."""
 GPUS_S = 15.0
 """How long a GPU driver may take at the start; one that hangs does not keep the rest from running."""
 OFTEN = Limit(5, 300.0, LimitAction.ESCALATE)
@@ -116,7 +118,7 @@ class Wiring:
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
         self.opened = JournalStore.open
         self.board = Board()
-        self.history = History(min(settings.metrics.host_interval_s, settings.metrics.engine_interval_s))
+        self.history = History(max(CHARTS_STEP_S, settings.metrics.host_interval_s))
         self.machine = _machine(settings)
         self.board.put("agent", {"version": version("mosalamaagent"), "label": self.label})
 

@@ -1,5 +1,6 @@
 """The API's actor: keeps the board, owns the server's loop thread. It may give up: nothing that serves needs it."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from config.api import ApiSettings
 from .board import Board
 from .charted import charted
 from .server import ApiServer, Readers
+
+CHART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ApiActor(Actor):
         wall: WallClock = system_wall_clock,
     ) -> None:
         self._board, self._history, self._wall = board, readers.history, wall
+        self._charted_s = -math.inf
         self._server = ApiServer(settings, run_dir, board, readers)
         self._log = structlog.get_logger().bind(actor="api")
 
@@ -53,7 +57,7 @@ class ApiActor(Actor):
             case Put(name=name, value=value):
                 self._board.put(name, value)
                 if name == "snapshot":
-                    self._history.add(self.context.now(), self._wall(), charted(value))
+                    self._chart(value)
             case TaskDone() | TaskFailed():
                 raise RuntimeError(f"the server ended: {message}")
             case _ if self._board.take(message):
@@ -61,3 +65,10 @@ class ApiActor(Actor):
             case _:
                 self.context.unhandled(message)
         return None
+
+    def _chart(self, snapshot: object) -> None:
+        """Parts of a snapshot come several times a second; the charts need fewer."""
+        now_s = self.context.now()
+        if now_s - self._charted_s >= CHART_S:
+            self._charted_s = now_s
+            self._history.add(now_s, self._wall(), charted(snapshot))

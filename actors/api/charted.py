@@ -27,6 +27,10 @@ ENGINE = {
     "kv": "kv_usage",
     "ttft": "ttft_p95_s",
 }
+COLLECTORS = {"received": "containers", "sent": "containers", "read": "containers", "written": "containers"}
+"""Who sees a host's figure, where it is not the collector `host`."""
+PATIENCE = 3.0
+"""Intervals after which a collector's last figures are no longer the present."""
 
 
 def charted(snapshot: Any) -> dict[str, float]:
@@ -38,21 +42,38 @@ def _pairs(snapshot: Any) -> Iterator[tuple[str, Any]]:
     host = _room(snapshot, "host")
     for name, (figure, unit) in HOST.items():
         value = host.get(figure)
-        yield f"host.{name}", value / unit if _is_number(value) else None
-    yield "host.memory", _used(host.get("memory.total_bytes"), _gone(host, "memory.total_bytes"))
-    for uuid, figures in _room(snapshot, "gpus").items():
+        if _fresh(snapshot, COLLECTORS.get(name, "host")):
+            yield f"host.{name}", value / unit if _is_number(value) else None
+    if _fresh(snapshot, "host"):
+        yield "host.memory", _used(host.get("memory.total_bytes"), _gone(host, "memory.total_bytes"))
+    for uuid, figures in _room(snapshot, "gpus").items() if _fresh(snapshot, "gpu") else ():
         for name, figure in GPU.items():
             yield f"gpu.{uuid}.{name}", figures.get(figure)
         yield f"gpu.{uuid}.memory", _used(figures.get("memory_total_bytes"), figures.get("memory_used_bytes"))
-    for engine, figures in _room(snapshot, "engines").items():
+    for engine, figures in _room(snapshot, "engines").items() if _fresh(snapshot, "engines") else ():
         for name, figure in ENGINE.items():
             yield f"engine.{engine}.{name}", figures.get(figure)
 
 
+def _fresh(snapshot: Any, collector: str) -> bool:
+    """Whether the figures of a collector are of now; a snapshot that does not tell is taken at its word."""
+    health, at = _room(snapshot, "collectors").get(collector), _get(snapshot, "at")
+    if not isinstance(health, Mapping) or not _is_number(at):
+        return True
+    seen, interval_s = health.get("at"), health.get("interval_s")
+    if health.get("error") or not _is_number(seen) or not _is_number(interval_s):
+        return not health.get("error")
+    return at - seen <= PATIENCE * interval_s + 1.0
+
+
 def _room(snapshot: Any, name: str) -> Mapping[str, Any]:
-    """A room of a snapshot, which is frozen data or a mapping."""
-    found = snapshot.get(name) if isinstance(snapshot, Mapping) else getattr(snapshot, name, None)
+    found = _get(snapshot, name)
     return found if isinstance(found, Mapping) else {}
+
+
+def _get(snapshot: Any, name: str) -> Any:
+    """A part of a snapshot, which is frozen data or a mapping."""
+    return snapshot.get(name) if isinstance(snapshot, Mapping) else getattr(snapshot, name, None)
 
 
 def _gone(host: Mapping[str, Any], total: str) -> float | None:

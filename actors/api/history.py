@@ -59,9 +59,9 @@ class _Ring:
         struct.pack_into("<e", line, bucket % self.slots * 2, max(-LARGEST, min(LARGEST, value)))
 
     def mean(self, name: str, first: int, count: int) -> float | None:
-        """Of the slots that hold something."""
+        """Of the slots that hold something, up to the newest."""
         line, total, found = self.lines[name], 0.0, 0
-        for bucket in range(first, first + count):
+        for bucket in range(first, min(first + count, (self.head or 0) + 1)):
             (value,) = struct.unpack_from("<e", line, bucket % self.slots * 2)
             if not math.isnan(value):
                 total, found = total + value, found + 1
@@ -110,6 +110,8 @@ class History:
         """`15m` or `24h` of the named series, or of all; KeyError when there is no such span."""
         ring = self._rings[span]
         with self._lock:
+            if ring is self._coarse:
+                self._take_minute()
             chosen = [name for name in ring.lines if not names or name in names]
             oldest_s = ((ring.head or 0) - ring.slots + 1) * ring.step_s
             begins_at = self._wall + oldest_s - self._now_s if ring.head is not None else 0.0
@@ -119,18 +121,26 @@ class History:
         return self._fine.head == bucket - 2 and now_s - self._now_s < JITTER * self._fine.step_s
 
     def _advance(self, bucket: int, now_s: float) -> None:
-        self._fine.advance(bucket)
         if self._coarse.head != bucket // self._each:
+            self._take_minute()
             self._coarse.advance(bucket // self._each)
             for name in [name for name, seen_s in self._seen_s.items() if now_s - seen_s > COARSE_SPAN_S]:
                 self._forget(name)
+        self._fine.advance(bucket)
 
     def _put(self, name: str, buckets: range, value: float) -> None:
         for bucket in buckets:
             self._fine.put(name, bucket, value)
-        minute = buckets[-1] // self._each
-        mean = self._fine.mean(name, minute * self._each, self._each) if self._each > 1 else value
-        self._coarse.put(name, minute, value if mean is None else mean)
+
+    def _take_minute(self) -> None:
+        """Put the mean of the newest minute so far into the day."""
+        minute = self._coarse.head
+        if minute is None:
+            return
+        for name in self._fine.lines:
+            mean = self._fine.mean(name, minute * self._each, self._each)
+            if mean is not None:
+                self._coarse.put(name, minute, mean)
 
     def _has_place(self, name: str, now_s: float) -> bool:
         """A new series takes the place of the one that is silent for longest, of none that still comes."""

@@ -8,9 +8,10 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from . import page
 from .board import Board
 from .feed import BOARD_SECTIONS, EVENTS_SHOWN, Feed, encode, joined
-from .headers import HEADERS
+from .headers import HEADERS, PAGE_HEADERS
 from .history import History, json_of
 from .log_tail import LogTail
 from .stream import Stream
@@ -38,6 +39,7 @@ class Live:
     def routes(self) -> list[web.RouteDef]:
         """Its paths."""
         return [
+            web.get("/", self._page),
             web.get("/v1/stream", self.stream.handle),
             web.get("/v1/overview", self._overview),
             web.get("/v1/history", self._past),
@@ -50,6 +52,14 @@ class Live:
         except Exception as error:  # noqa: BLE001  # whatever it is, the figures go on
             self._log.debug("events.unread", why=str(error))
             return None
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        """The page, with the facts of now for those without scripts."""
+        board = self._board
+        facts = {name: board.get(name) for name in ("engines", "models", "transfers")}
+        facts |= {"status": self._status(), "tree": self._tree(), "snapshot": board.get("snapshot") or {}}
+        facts["events"] = await self._events() or []
+        return web.Response(text=page.render(facts), content_type="text/html", headers=PAGE_HEADERS)
 
     async def _overview(self, _request: web.Request) -> web.Response:
         """All sections of the stream in one answer."""

@@ -1,4 +1,4 @@
-"""The status page: one plain HTML document from the latest facts, without scripts. Pure."""
+"""The page: a shell for the live dashboard (static/app.js), and the same facts in plain HTML without scripts. Pure."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,6 +7,11 @@ from typing import Any
 
 REFRESH_S = 2
 EVENTS_SHOWN = 30
+SCRIPTED = (
+    '<link rel=icon href=/static/icon.svg type="image/svg+xml"><script src=/static/theme.js></script>'
+    "<link rel=stylesheet href=/static/uplot.css><link rel=stylesheet href=/static/dashboard.css>"
+    "<script src=/static/uplot.js defer></script><script type=module src=/static/app.js></script>"
+)
 TONES = {
     "ready": "good",
     "running": "good",
@@ -29,9 +34,11 @@ def render(facts: Mapping[str, Any]) -> str:
     name = str(link.get("agent_id") or "not enrolled")
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
-        f'<meta http-equiv=refresh content="{REFRESH_S}">',
         '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>{escape(name)}: MosalamaAgent</title><link rel=stylesheet href=/static/plain.css></head><body><main>",
+        f"<title>{escape(name)}: MosalamaAgent</title>{SCRIPTED}",
+        f'<noscript><meta http-equiv=refresh content="{REFRESH_S}">',
+        "<link rel=stylesheet href=/static/plain.css></noscript>",
+        "</head><body><div id=app hidden></div><noscript><main>",
         f"<h1>MosalamaAgent {escape(str(agent.get('version', '')))}</h1>",
         f"<p>{escape(name)}, {_state(link.get('state', ''))} {escape(str(link.get('master') or ''))} ",
         f"{escape(str(link.get('last_error') or ''))}</p>",
@@ -41,7 +48,7 @@ def render(facts: Mapping[str, Any]) -> str:
         _table("Host", _pairs(facts["snapshot"].get("host") or {}), ("name", "value")),
         _table("Tree", _walk(facts["tree"], 0), ("path", "state", "incarnation", "restarts_total", "mailbox_depth")),
         _table("Events", _events(facts["events"]), ("at", "severity", "kind", "subject", "text")),
-        "</main></body></html>",
+        "</main></noscript></body></html>",
     ]
     return "".join(parts)
 

@@ -1,6 +1,7 @@
 """The local HTTP server: one unix socket for the commands, one loopback port for people and scrapers. Read-only."""
 
 import asyncio
+import base64
 import contextlib
 import hmac
 import threading
@@ -14,10 +15,10 @@ from aiohttp import web
 
 from config.api import ApiSettings
 
-from . import page, static_files
+from . import static_files
 from .board import Board, Reader
 from .exposition import render
-from .headers import HEADERS, PAGE_HEADERS
+from .headers import HEADERS
 from .history import History
 from .live import Live
 from .readiness import readiness
@@ -100,7 +101,6 @@ class ApiServer:
         readers, board = self._readers, self._board
         app.add_routes(
             [
-                web.get("/", self._page),
                 web.get("/static/{name}", static_files.serve),
                 *live.routes(),
                 web.get("/healthz", self._healthz),
@@ -144,15 +144,6 @@ class ApiServer:
         text = await asyncio.to_thread(OPENAPI.read_text, "utf-8")
         return web.Response(text=text, content_type="application/json", headers=HEADERS)
 
-    async def _page(self, _request: web.Request) -> web.Response:
-        """The status page, for people."""
-        board = self._board
-        facts = {name: board.get(name) for name in ("engines", "models", "transfers")}
-        events = await asyncio.to_thread(self._readers.events)
-        snapshot = board.get("snapshot") or {}
-        facts |= {"status": self._status(), "tree": self._readers.tree(), "events": events, "snapshot": snapshot}
-        return web.Response(text=page.render(facts), content_type="text/html", headers=PAGE_HEADERS)
-
     async def _events(self, _request: web.Request) -> web.Response:
         found = await asyncio.to_thread(self._readers.events)
         return web.json_response({"events": found}, headers=HEADERS)
@@ -180,13 +171,22 @@ class ApiServer:
             host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
             if token is None and host not in names:
                 return web.json_response({"error": "unknown host"}, status=421, headers=HEADERS)
-            if token is not None:
-                given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-                if not hmac.compare_digest(given.encode(), token.encode()):
-                    return web.json_response({"error": "token wanted"}, status=401, headers=HEADERS)
+            if token is not None and not hmac.compare_digest(_given(request).encode(), token.encode()):
+                asked = HEADERS | {"WWW-Authenticate": 'Basic realm="MosalamaAgent: the token is the password"'}
+                return web.json_response({"error": "token wanted"}, status=401, headers=asked)
             return await handler(request)
 
         return guard
+
+
+def _given(request: web.Request) -> str:
+    """The token of a program (Bearer), or of a browser, which asks for it as a password (Basic, any name)."""
+    kind, _, rest = request.headers.get("Authorization", "").partition(" ")
+    if kind != "Basic":
+        return rest
+    with contextlib.suppress(ValueError):
+        return base64.b64decode(rest, validate=True).decode().partition(":")[2]
+    return ""
 
 
 async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:

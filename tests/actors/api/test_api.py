@@ -1,8 +1,10 @@
 """The local API over real sockets."""
 
+import base64
 import http.client
 import json
 import shutil
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import pytest
@@ -117,6 +119,12 @@ def test_a_token_is_wanted_where_one_is_set(tmp_path):
     assert bench.get("/v1/status")[0] == 401
     assert bench.get("/v1/status", Authorization="Bearer wrong")[0] == 401
     assert bench.get("/v1/status", Authorization="Bearer planted-token")[0] == 200
+    status, headers, _ = bench.ask("/")
+    assert (status, headers["WWW-Authenticate"].split()[0]) == (401, "Basic"), "a browser asks for it"
+    for words, wanted in (("me:planted-token", 200), ("planted-token:", 401), ("me:wrong", 401)):
+        given = base64.b64encode(words.encode()).decode()
+        assert bench.get("/", Authorization=f"Basic {given}")[0] == wanted
+    assert bench.get("/", Authorization="Basic %%%")[0] == 401
     bench.close()
 
 
@@ -144,3 +152,8 @@ def test_a_port_that_is_taken_gives_up_the_api_alone(bench):
 def test_the_page_is_empty_without_figures():
     assert render({}) == ""
     assert plain((1, {"a": (2,)})) == [1, {"a": [2]}]
+
+
+def test_what_cannot_be_changed_is_plain_data_too():
+    assert plain(EngineFacts("a", "b", "c", gpus=("g",)))["gpus"] == ["g"]
+    assert plain(MappingProxyType({"a": MappingProxyType({})})) == {"a": {}}

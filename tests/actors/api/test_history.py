@@ -145,3 +145,13 @@ def test_charted_figures_have_units_that_fit_and_the_unknown_is_not_there():
         "engine.chat.ttft": 0.1,
     }
     assert charted(None) == {}
+
+
+def test_what_a_dead_collector_saw_last_is_not_the_present():
+    def snapshot(at, error=""):
+        health = {"at": at, "interval_s": 1.0, "error": error}
+        return {"at": 100.0, "host": {"cpu.busy": 0.5}, "collectors": {"host": health}}
+
+    assert charted(snapshot(97)) == {"host.cpu": 0.5}
+    assert charted(snapshot(90)) == {}
+    assert charted(snapshot(100, "no /proc")) == {}

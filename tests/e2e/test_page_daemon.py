@@ -1,0 +1,58 @@
+"""The page of a real daemon: a real engine of Docker dies and comes back before one's eyes."""
+
+import argparse
+import shutil
+from contextlib import ExitStack
+
+import pytest
+
+from tests.bed import demo_steps as steps
+from tests.bed.browser import Tab, chromium
+from tests.bed.demo_world import World
+from tests.bed.places import short_folder
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180, func_only=True)]
+STATE = "document.querySelector('.engine .badge')?.innerText"
+
+
+@pytest.fixture
+def served(docker_engine, llama_image):
+    """A daemon that serves one engine."""
+    folder = short_folder()
+    world = World(folder, docker_engine.host)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        stack.callback(steps.remove_containers, world)
+        stack.callback(world.close)
+        wanted = argparse.Namespace(image=llama_image, model=None)
+        parts = steps.bring_parts(stack, world, wanted)
+        for step in (steps.start_master, steps.enroll_agent, steps.pull_model, steps.start_engine):
+            step(world, parts, None)
+        yield world
+
+
+def test_an_engine_dies_and_comes_back(served):
+    page = served.agent_command("status")["page"]
+    with chromium() as browser, Tab(browser, page) as tab:
+        tab.wait(f"{STATE} == 'ready'", "the engine serves")
+        assert tab.text(".verdict h2") == f"{steps.ENGINE} is serving"
+        before = served.engine(steps.ENGINE)
+        # Every state that the card shows is noted in the page itself: the way back is quick.
+        tab.page.evaluate(
+            "window.seen = [];"
+            "new MutationObserver(() => window.seen.push(document.querySelector('.engine')?.innerText))"
+            ".observe(document.querySelector('#app'), {subtree: true, childList: true, characterData: true})"
+        )
+        steps._docker(served, "kill", before["container_id"])
+        tab.wait("window.seen.some((text) => !text.includes('\\nready'))", "its end is seen")
+        tab.wait(
+            f"{STATE} == 'ready' && document.querySelector('.engine').innerText.includes('1 restart')", "it is back"
+        )
+        assert served.engine(steps.ENGINE)["restarts"] == before["restarts"] + 1
+        tab.wait("document.querySelector('.events').innerText.includes('137')", "the event says why")
+        tab.wait("document.querySelectorAll('.line').length > 5", "the daemon's own log")
+        tab.wait("document.querySelectorAll('canvas').length >= 5", "the charts")
+        assert served.chat(served.engine(steps.ENGINE)["endpoint"], steps.PROMPT)
+        tab.picture("daemon")
+        assert tab.complaints == []
+        assert tab.strangers == []

@@ -27,7 +27,18 @@ RECIPE = "1"
 SUITE = "bookworm"
 """The release whose Python is the one that the locked wheels are for."""
 PYTHON = "3.11"
-NAMES = ("python3-minimal", "python3-distutils", f"libpython{PYTHON}", "libgomp1", "libnuma1", "ca-certificates")
+NAMES = (
+    "python3-minimal",
+    "python3-distutils",
+    f"libpython{PYTHON}",
+    "libstdc++6",
+    "libgomp1",
+    "libnuma1",
+    "ca-certificates",
+    "dash",
+    "coreutils",
+    "util-linux",  # lscpu: which cores there are
+)
 GLIBC = range(36, 16, -1)
 """Minor versions of glibc 2 for which a wheel may be made: at most the release's own."""
 PACKAGES = "/opt/vllm"
@@ -121,6 +132,8 @@ def _lay_out(root: Path) -> None:
     python = root / "usr/bin/python3"
     if not python.is_symlink():
         python.symlink_to(f"python{PYTHON}")
+    if not (root / "bin/sh").exists():
+        (root / "bin/sh").symlink_to("dash")
     launcher = root / "usr/local/bin/vllm"
     launcher.write_text(LAUNCHER, encoding="ascii")
     launcher.chmod(0o755)

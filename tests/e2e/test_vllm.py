@@ -108,7 +108,7 @@ def complete(endpoint, *, tokens=8, timeout_s=120):
 class Stream:
     """A streamed completion that is open: its first words have come, the rest is read by `finish`."""
 
-    CHOICES, TOKENS = 8, 480
+    CHOICES, TOKENS = 2, 400
 
     def __init__(self, endpoint):
         body = {"model": "tiny", "prompt": "hello", "max_tokens": self.TOKENS, "n": self.CHOICES, "ignore_eos": True}

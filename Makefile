@@ -36,7 +36,7 @@ fuzz: env
 	$(BIN)/python -m tests.protocol.fuzz_frames --frames $(or $(FRAMES),1000000)
 
 demo: env
-	$(BIN)/python -m tests.bed.demo $(if $(ONCE),--once) $(if $(MODEL),--model $(MODEL)) $(if $(IMAGE),--image $(IMAGE))
+	$(BIN)/python -m tests.bed.demo $(if $(ONCE),--once) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(IMAGE),--image $(IMAGE))
 
 # Maintainers only: writes the locks anew. The lock holds versions and hashes, no address of any registry.
 lock:

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.bed import demo_steps as steps
+from tests.bed.demo_engines import ENGINES
 from tests.bed.demo_report import Report
 from tests.bed.demo_world import World
 from tests.bed.docker_engine import DockerEngine
@@ -65,8 +66,9 @@ def _run(report: Report, stack: ExitStack, arguments: argparse.Namespace) -> Non
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--once", action="store_true", help="stop by itself after the last step")
+    parser.add_argument("--engine", choices=sorted(ENGINES), default="llamacpp", help="which engine serves")
     parser.add_argument("--model", help="hf://ORG/REPO[@REV][:FILE] from the real hub instead of the local one")
-    parser.add_argument("--image", help="a llama.cpp server image instead of the one built from packages")
+    parser.add_argument("--image", help="a server image of that engine instead of the one built from packages")
     return parser.parse_args()
 
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bed.demo_engines import ENGINES, DemoEngine
 from tests.bed.demo_report import Report, StepFailedError
 from tests.bed.demo_world import World
+from tests.bed.hub import LocalHub
 from tests.bed.processes import wait_until
 
 ENGINE = "demo"
+GIB, MIB = 1 << 30, 1 << 20
 PROMPT = "What is a node agent?"
 LABEL = "mosalama.agent"
 
@@ -27,6 +30,7 @@ LABEL = "mosalama.agent"
 class Parts:
     """What the engine needs, and in words where it came from."""
 
+    engine: DemoEngine
     image: str
     model: str
     hub: str | None
@@ -35,15 +39,15 @@ class Parts:
 
 def bring_parts(stack: ExitStack, world: World, arguments: argparse.Namespace) -> Parts:
     """The engine image, and the model behind a hub: the real ones when asked for, else made here."""
-    from tests.bed.hub import LocalHub
-    from tests.bed.llama_image import ensure_image
-
-    image = arguments.image or ensure_image(world.docker_host)
+    engine = ENGINES[arguments.engine]
+    image = arguments.image or engine.image(world.docker_host)
     if arguments.model:
-        return Parts(image, arguments.model, None, f"image {image}\nmodel {arguments.model} from the real hub")
+        said = f"image {image}\nmodel {arguments.model} from the real hub"
+        return Parts(engine, image, arguments.model, None, said)
     hub = stack.enter_context(LocalHub(world.folder / "hub"))
-    model = hub.add_tiny_gguf("demo/tiny-llama", "tiny.gguf")
-    return Parts(image, model, hub.url, f"Docker at {world.docker_host}\nimage {image}\nmodel {model} at {hub.url}")
+    model = engine.model(hub)
+    said = f"Docker at {world.docker_host}\nimage {image}\nmodel {model} at {hub.url}"
+    return Parts(engine, image, model, hub.url, said)
 
 
 def start_master(world: World, _parts: Parts, _report: Report) -> str:
@@ -71,7 +75,8 @@ def enroll_agent(world: World, parts: Parts, _report: Report) -> str:
     inventory = agents[0].get("inventory") or {}
     if not inventory:
         raise StepFailedError("the agent did not report its hardware")
-    return f"agent {world.agent_id}\n{json.dumps(inventory)[:400]}"
+    memory_gib = inventory["memory.total_bytes"] / GIB
+    return f"agent {world.agent_id}\n{inventory['cpu.count']} cores, {memory_gib:.1f} GiB, {inventory['cpu.model']}"
 
 
 def agent_settings(world: World, parts: Parts, token_file: Path) -> dict[str, Any]:
@@ -94,7 +99,7 @@ def agent_settings(world: World, parts: Parts, token_file: Path) -> dict[str, An
         "downloads": {"models_dir": str(folder / "models")},
         "engines": {"docker_host": world.docker_host},
         "api": {"port": 0},
-        "policy": {"images": [parts.image]},
+        "policy": {"images": [parts.image], "extra_args": list(parts.engine.extra_args)},
     }
     if parts.hub:
         settings["downloads"] |= {"hub_url": parts.hub, "allow_private_hosts": ["127.0.0.1"]}
@@ -111,7 +116,7 @@ def pull_model(world: World, parts: Parts, _report: Report) -> str:
 
 
 def start_engine(world: World, parts: Parts, _report: Report) -> str:
-    """A llama.cpp container, waited for until ready, and a chat completion from it."""
+    """Its container, waited for until ready, and a chat completion from it."""
     words = [
         "engine",
         "start",
@@ -119,18 +124,18 @@ def start_engine(world: World, parts: Parts, _report: Report) -> str:
         "--name",
         ENGINE,
         "--kind",
-        "llamacpp",
+        parts.engine.kind,
         "--image",
         parts.image,
     ]
-    words += ["--model", parts.model, "--context-length", "1024", "--parallel", "2", "--wait"]
-    world.operator(*words, timeout_s=300.0)
+    words += ["--model", parts.model, "--served-name", ENGINE, *parts.engine.words, "--wait"]
+    world.operator(*words, timeout_s=300.0 + parts.engine.ready_s)
     facts = world.wait_engine(ENGINE, lambda engine: engine["state"] == "ready", "the engine is ready", 60.0)
     text = world.chat(facts["endpoint"], PROMPT)
     return f"{facts['endpoint']} says: {text!r}"
 
 
-def show_metrics(world: World, _parts: Parts, report: Report) -> str:
+def show_metrics(world: World, _parts: Parts, _report: Report) -> str:
     """Host, container and engine figures as the agent reports them."""
 
     def complete() -> dict[str, Any] | None:
@@ -139,17 +144,22 @@ def show_metrics(world: World, _parts: Parts, report: Report) -> str:
         return snapshot if ready else None
 
     snapshot = wait_until(complete, timeout_s=30.0, what="figures of host, container and engine")
-    report.console.print_json(json.dumps(snapshot)[:4_000] if len(json.dumps(snapshot)) < 4_000 else "{}")
     wait_until(
         lambda: world.operator("metrics", world.agent_id) or None,
         timeout_s=30.0,
         what="a report at the master",
     )
-    host, engine = snapshot["host"], snapshot["engines"]
-    return f"host: {json.dumps(host)[:300]}\nengine: {json.dumps(engine)[:300]}"
+    host, engine = snapshot["host"], snapshot["engines"][ENGINE]
+    container, busy = snapshot["containers"][ENGINE], host.get("cpu.busy")
+    total, free = host["memory.total_bytes"], host["memory.available_bytes"]
+    said = f"host: {'?' if busy is None else f'{busy:.0%}'} busy, load {host['load1']}"
+    said += f", {(total - free) / GIB:.1f} of {total / GIB:.1f} GiB in use\n"
+    said += f"container: {container['memory_bytes'] / MIB:.0f} MiB, {container['cpu_s_total']:.1f} s of CPU\n"
+    said += f"engine: {engine['generated_tokens_total']:.0f} tokens generated"
+    return f"{said}, {engine['running']:.0f} requests running, {engine['waiting']:.0f} waiting"
 
 
-def kill_engine(world: World, _parts: Parts, _report: Report) -> str:
+def kill_engine(world: World, parts: Parts, _report: Report) -> str:
     """SIGKILL to the engine's container: back and serving, with the reason among the events."""
     before = world.engine(ENGINE)
     assert before is not None
@@ -158,7 +168,7 @@ def kill_engine(world: World, _parts: Parts, _report: Report) -> str:
     def back(engine: dict[str, Any]) -> bool:
         return bool(engine["state"] == "ready" and engine["restarts"] > before["restarts"])
 
-    after = world.wait_engine(ENGINE, back, "the engine is back", 60.0)
+    after = world.wait_engine(ENGINE, back, "the engine is back", parts.engine.ready_s)
     text = world.chat(after["endpoint"], PROMPT)
     if not text:
         raise StepFailedError("the engine is back and says nothing")
@@ -215,7 +225,7 @@ def kill_daemon(world: World, _parts: Parts, _report: Report) -> str:
     return f"{witness.answers} answers, 0 failures; adopted container {after['container_id'][:12]}"
 
 
-def restart_master(world: World, _parts: Parts, _report: Report) -> str:
+def restart_master(world: World, parts: Parts, _report: Report) -> str:
     """SIGKILL to the master with a command in flight and events to come: none lost, none done twice."""
     assert world.master is not None
     known = {event["event_id"] for event in world.operator("events")["events"]}
@@ -229,11 +239,13 @@ def restart_master(world: World, _parts: Parts, _report: Report) -> str:
         ENGINE,
         lambda engine: engine["state"] == "ready" and engine["restarts"] > before["restarts"],
         "the engine is repaired while the master is away",
-        60.0,
+        parts.engine.ready_s,
     )
     world.start_master()
     wait_until(lambda: _connected(world), timeout_s=90.0, what="the agent is connected again")
-    result = world.operator("engine", "restart", world.agent_id, ENGINE, "--wait", timeout_s=120.0)
+    result = world.operator(
+        "engine", "restart", world.agent_id, ENGINE, "--wait", timeout_s=60.0 + parts.engine.ready_s
+    )
     events = wait_until(lambda: _told(world, known), timeout_s=60.0, what="the events of the time between")
     ids = [event["event_id"] for event in world.operator("events")["events"]]
     if len(ids) != len(set(ids)):

@@ -1,7 +1,6 @@
 """What the demo does, step by step; each step returns what was seen, or raises with what was expected."""
 
 import argparse
-import json
 import os
 import shutil
 import signal

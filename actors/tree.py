@@ -27,6 +27,7 @@ from actors.clock import WallClock
 from actors.downloads.manager.actor import DownloadManagerActor
 from actors.downloads.messages import LeasesChanged
 from actors.downloads.store import ModelStore
+from actors.engines.breaker import Breaker
 from actors.engines.containers import DockerContainers
 from actors.engines.containers_api import Containers
 from actors.engines.kinds.base import Machine
@@ -35,7 +36,7 @@ from actors.engines.manager.actor import ManagerActor
 from actors.engines.models_api import Models
 from actors.engines.policy import source_allowed
 from actors.engines.ports import Ports
-from actors.engines.probe import look
+from actors.engines.probe import HttpProber, Prober
 from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
 from actors.journal.store import JournalStore
@@ -109,12 +110,13 @@ class Wiring:
         self.identity = IdentityFiles(settings.paths.state_dir)
         self.label = self.identity.label()
         """Marks our containers: the machine's first key, which is there before any master is."""
-        self.containers: Containers = DockerContainers(settings.engines)
+        self.containers: Containers = Breaker(DockerContainers(settings.engines))
         self.ports = Ports(settings.engines)
         downloads = settings.downloads
         self.store = ModelStore(downloads.models_dir, downloads.free_floor_bytes, self._leases_changed)
         self.models: Models = self.store
-        self.look = look
+        self.prober: Prober = HttpProber()
+        self._gpu_memory: dict[str, int] | None = None
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
         self.opened = JournalStore.open
         self.board = Board()
@@ -188,10 +190,11 @@ class Wiring:
             policy=self.settings.policy,
             kinds=known_kinds(),
             containers=self.containers,
-            look=self.look,
+            prober=self.prober,
             models=self.models,
             ports=self.ports,
             machine=self.machine,
+            gpu_memory=lambda: self._gpu_memory,
             agent_id=self.label,
             replicas=self.handle(PATHS.replicas),
             replica=lambda name: self.handle(f"{PATHS.replicas}/{name}"),
@@ -227,6 +230,8 @@ class Wiring:
         return MachineEyes(self.settings.metrics, self.places, self.settings.engines.docker_host, self._system().tree)
 
     def _publish(self, snapshot: Snapshot) -> None:
+        used = {uuid: figures.get("memory_used_bytes") for uuid, figures in snapshot.gpus.items()}
+        self._gpu_memory = {uuid: int(value) for uuid, value in used.items() if value is not None} or None
         self._tell(PATHS.alerts, Sampled(snapshot))
         self._tell(PATHS.api, Put("snapshot", snapshot))
 

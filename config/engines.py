@@ -34,6 +34,40 @@ class EnginesSettings(Section):
     log_max_bytes: int = Field(default=10 << 20, ge=1 << 16, le=1 << 34, description="Size of one engine's log.")
     log_files: int = Field(default=3, ge=1, le=100, description="Files of one engine's log.")
 
+    stall_s: float = Field(
+        default=120.0,
+        ge=0.5,
+        le=3_600.0,
+        description="An engine with requests and without a new token for this long is asked for one; none: it hangs.",
+    )
+    canary_s: float = Field(
+        default=300.0,
+        ge=0.0,
+        le=86_400.0,
+        description="An engine that nobody asks for this long is asked for one token; 0: never.",
+    )
+    canary_timeout_s: float = Field(
+        default=30.0, ge=0.1, le=600.0, description="How long an engine may take for that one token."
+    )
+    drain_s: float = Field(
+        default=30.0,
+        ge=0.0,
+        le=3_600.0,
+        description="How long requests may go on in an engine whose place another one has taken.",
+    )
+    prove_s: float = Field(
+        default=5.0,
+        ge=0.0,
+        le=600.0,
+        description="How long a new version must be healthy beside the old one before it takes its place.",
+    )
+    orphan_grace_s: float = Field(
+        default=300.0,
+        ge=1.0,
+        le=86_400.0,
+        description="A container of this agent that nobody wants is ended after this long.",
+    )
+
     @model_validator(mode="after")
     def _agrees(self) -> "EnginesSettings":
         if self.port_max < self.port_min:

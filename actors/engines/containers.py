@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,18 +9,25 @@ from typing import Any
 
 import docker
 import requests
+from docker import auth as docker_auth
 from docker import errors as docker_errors
 from urllib3.exceptions import HTTPError
 
 from config.engines import EnginesSettings
 
+from . import docker_stream, images
 from . import request as labels
-from .containers_api import ContainerEvent, Observed, PullProgress
-from .errors import DockerDownError, DockerError, ImageError, NotFoundError
+from .containers_api import ContainerEvent, Movement, Observed, PullProgress
+from .errors import DockerDownError, DockerError, NotFoundError
 from .request import ContainerRequest, docker_body
 
 LINE_MAX_CHARS = 4_000
-EVENT_WAIT_S = 2.0
+API = "/v1.41"
+PING_S = 3.0
+"""Deadline of a ping: a Docker that hangs is known after this long, not after the deadline of real work."""
+QUIET_S = 5.0
+"""Between two pings while no event comes: a dead peer sends nothing, too."""
+FIRST_BYTES = 65_536
 EVENT_ACTIONS = ("die", "oom", "destroy", "start")
 
 
@@ -44,15 +50,14 @@ class DockerContainers:
         return client
 
     def ping(self) -> None:
-        """See Containers. A plain connection first: the package leaks a socket when nobody listens."""
-        with _explained("reach Docker"):
-            path = self._settings.docker_host.removeprefix("unix://")
-            if path != self._settings.docker_host:
-                with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                    probe.settimeout(self._settings.docker_timeout_s)
-                    probe.connect(path)
+        """See Containers. A plain connection: the package leaks a socket when nobody listens."""
         with _explained("ping Docker"):
-            self._client.ping()
+            until = time.monotonic() + min(PING_S, self._settings.docker_timeout_s)
+            for line in docker_stream.lines(self._settings.docker_host, "GET", f"{API}/version", {}, timeout_s=PING_S):
+                if line is not None:
+                    return
+                if time.monotonic() > until:
+                    raise TimeoutError(f"no answer within {PING_S:g} s")
 
     def find(self, agent_id: str, engine: str | None = None) -> Sequence[Observed]:
         """See Containers."""
@@ -83,28 +88,34 @@ class DockerContainers:
         return {name: value for name, _, value in pairs}
 
     def pull(self, image: str, progress: PullProgress, cancelled: Callable[[], bool]) -> None:
-        """See Containers."""
-        name, _, tag = image.partition("@") if "@" in image else _split_tag(image)
-        layers: dict[str, tuple[int, int]] = {}
+        """See Containers. Bytes count, down and unpacked; a long silence is the registry's fault, not Docker's."""
+        name, _, tag = image.partition("@") if "@" in image else images.split_tag(image)
+        layers: dict[str, images.Layer] = {}
         moved = time.monotonic()
-        try:
-            with _explained(f"pull {image}"):
-                for line in self._client.pull(name, tag=tag or None, stream=True, decode=True):
-                    if "error" in line:
-                        raise ImageError(
-                            "E_IMAGE", f"{image} cannot be had", str(line["error"])[:500], "check its name"
-                        )
-                    before = dict(layers)
-                    _count(layers, line)
-                    if layers != before:
+        query = {"fromImage": name, "tag": tag or "latest"}
+        host, call_s, path = self._settings.docker_host, self._settings.docker_timeout_s, f"{API}/images/create"
+        with _explained(f"pull {image}"):
+            headers = self._credentials(name)
+            try:
+                for line in docker_stream.lines(host, "POST", path, query, timeout_s=call_s, headers=headers):
+                    if cancelled():
+                        raise images.failure(image, "it is not wanted any more")
+                    if line is not None and "error" in line:
+                        raise images.failure(image, str(line["error"]))
+                    if line is not None and images.count(layers, line):
                         moved = time.monotonic()
-                        progress(sum(done for done, _ in layers.values()), sum(total for _, total in layers.values()))
-                    if cancelled() or time.monotonic() - moved > self._settings.pull_inactivity_s:
-                        raise ImageError(
-                            "E_IMAGE", f"the pull of {image} was given up", "no progress", "try again later"
-                        )
-        except NotFoundError as error:
-            raise ImageError("E_IMAGE", f"{image} cannot be had", error.why, "check its name and registry") from error
+                        progress(*images.bytes_of(layers))
+                    if time.monotonic() - moved > self._settings.pull_inactivity_s:
+                        limit_s = self._settings.pull_inactivity_s
+                        raise images.failure(image, f"i/o timeout: no byte came for {limit_s:g} s")
+            except docker_stream.StreamError as error:
+                raise images.failure(image, error.why) from error
+
+    def _credentials(self, name: str) -> Mapping[str, str]:
+        """Of the registry, from the credential store that the docker command uses; none is fine."""
+        registry, _ = docker_auth.resolve_repository_name(name)
+        header = docker_auth.get_config_header(self._client, registry)
+        return {} if header is None else {"X-Registry-Auth": header.decode()}
 
     def create(self, request: ContainerRequest) -> str:
         """See Containers."""
@@ -139,23 +150,43 @@ class DockerContainers:
             raw = self._client.logs(container_id, stdout=True, stderr=True, tail=lines)
         return [line[:LINE_MAX_CHARS] for line in raw.decode(errors="replace").splitlines()]
 
-    def events(self, agent_id: str, cancelled: Callable[[], bool]) -> Iterator[ContainerEvent]:
+    def first_logs(self, container_id: str, lines: int) -> Sequence[str]:
         """See Containers."""
+        with _explained("read a log"):
+            stream = self._client.logs(container_id, stdout=True, stderr=True, stream=True, follow=False)
+            raw = b""
+            with contextlib.closing(stream):
+                for piece in stream:
+                    raw += piece
+                    if len(raw) > FIRST_BYTES or raw.count(b"\n") >= lines:
+                        break
+        return [line[:LINE_MAX_CHARS] for line in raw.decode(errors="replace").splitlines()[:lines]]
+
+    def movement(self, container_id: str) -> Movement:
+        """See Containers."""
+        with _explained("read a container's figures"):
+            raw = self._client.stats(container_id, stream=False, one_shot=True)
+        blocks = (raw.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+        read = sum(int(one.get("value") or 0) for one in blocks if str(one.get("op", "")).lower() == "read")
+        return Movement(int((raw.get("memory_stats") or {}).get("usage") or 0), read)
+
+    def events(self, agent_id: str, cancelled: Callable[[], bool]) -> Iterator[ContainerEvent]:
+        """See Containers. One open answer; while nothing comes, a ping tells a quiet Docker from one that hangs."""
         filters = {"type": ["container"], "label": [f"{labels.LABEL_AGENT}={agent_id}"], "event": list(EVENT_ACTIONS)}
-        since = time.time()
-        while not cancelled():
-            # A short stream again and again, so that a stop is noticed and a dead Docker too; `since` leaves no gap.
-            until = time.time() + EVENT_WAIT_S
-            with _explained("watch events"):
-                url = self._client._url("/events")  # noqa: SLF001  # as in create
-                params = {"filters": json.dumps(filters), "since": f"{since:.9f}", "until": f"{until:.9f}"}
-                response = self._client.get(url, params=params, timeout=EVENT_WAIT_S + 10, stream=True)
-                response.raise_for_status()
-                with contextlib.closing(response):
-                    for line in response.iter_lines(chunk_size=1):
-                        if line:
-                            yield _event(json.loads(line))
-            since = until
+        heard = time.monotonic()
+        query = {"filters": json.dumps(filters)}
+        with _explained("watch events"):
+            host, call_s = self._settings.docker_host, self._settings.docker_timeout_s
+            for line in docker_stream.lines(host, "GET", f"{API}/events", query, timeout_s=call_s):
+                if cancelled():
+                    return
+                if line is not None:
+                    heard = time.monotonic()
+                    yield _event(line)
+                elif time.monotonic() - heard > QUIET_S:
+                    self.ping()
+                    heard = time.monotonic()
+        raise DockerDownError("E_DOCKER_DOWN", "watch events", "Docker ended the stream", "is it restarting?")
 
 
 def _observed(raw: Mapping[str, Any]) -> Observed:
@@ -190,24 +221,13 @@ def _event(raw: Mapping[str, Any]) -> ContainerEvent:
     )
 
 
-def _split_tag(image: str) -> tuple[str, str, str]:
-    """Name and tag; a colon before the last slash belongs to a port."""
-    head, slash, tail = image.rpartition("/")
-    name, colon, tag = tail.partition(":")
-    return f"{head}{slash}{name}", colon, tag or "latest"
-
-
-def _count(layers: dict[str, tuple[int, int]], line: Mapping[str, Any]) -> None:
-    detail = line.get("progressDetail") or {}
-    if line.get("status") == "Downloading" and detail.get("total"):
-        layers[str(line.get("id"))] = (int(detail.get("current") or 0), int(detail["total"]))
-
-
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     """Errors of the package as ours: who is at fault, and what to do."""
     try:
         yield
+    except docker_stream.StreamError as error:
+        raise DockerError("E_DOCKER", what, error.why, "read Docker's log") from error
     except docker_errors.NotFound as error:
         raise NotFoundError("E_NOT_FOUND", what, str(error.explanation or error)[:500]) from error
     except docker_errors.APIError as error:

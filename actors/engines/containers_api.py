@@ -36,6 +36,14 @@ class ContainerEvent:
     exit_code: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What grows while a container works at its start: bytes of memory with its page cache, bytes read from disk."""
+
+    memory_bytes: int = 0
+    read_bytes: int = 0
+
+
 PullProgress = Callable[[int, int], None]
 """Told of bytes done and bytes known so far."""
 
@@ -72,6 +80,12 @@ class Containers(Protocol):
 
     def logs(self, container_id: str, lines: int) -> Sequence[str]:
         """Its last lines, both streams."""
+
+    def first_logs(self, container_id: str, lines: int) -> Sequence[str]:
+        """Its first lines, both streams."""
+
+    def movement(self, container_id: str) -> Movement:
+        """How far its start has come, in figures that only grow while it works."""
 
     def events(self, agent_id: str, cancelled: Callable[[], bool]) -> Iterator[ContainerEvent]:
         """What happens to containers of this agent, until cancelled or the stream breaks (DockerError)."""

@@ -5,7 +5,8 @@ EngineError
 └── DockerError          Docker did not do what it was asked
     ├── DockerDownError      no answer in time: a state of the machine, not of the engine
     ├── NotFoundError        the container or image is not there
-    └── ImageError           the image cannot be had
+    ├── ImageError           the image cannot be had, and trying again changes nothing
+    └── PullError            the image could not be brought this time
 """
 
 from dataclasses import dataclass
@@ -49,3 +50,7 @@ class NotFoundError(DockerError):
 
 class ImageError(DockerError):
     """The image cannot be had."""
+
+
+class PullError(DockerError):
+    """The image could not be brought this time: the registry or the disk may be better later."""

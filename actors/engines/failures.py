@@ -73,6 +73,10 @@ CAUSES = {
         Cause("engine_dead", Remedy.RETRY, "its inner engine died", "read its log"),
         Cause("start_timeout", Remedy.RETRY, "it was not ready in time", "raise probes.start_timeout_s"),
         Cause("not_healthy", Remedy.RETRY, "it stopped answering", "read its log"),
+        Cause("no_tokens", Remedy.RETRY, "it answers, but makes no tokens", "read its log; is its GPU well?"),
+        Cause("not_started", Remedy.RETRY, "it could not be started", "read why in front of this"),
+        Cause("disk_full", Remedy.CHANGE, "Docker's disk is full", "free space, or move Docker's data root"),
+        Cause("image", Remedy.RETRY, "its image could not be brought", "is the registry well, and the way to it?"),
         Cause("removed", Remedy.RETRY, "its container was removed by somebody else", "it is made again"),
     )
 }
@@ -89,6 +93,24 @@ def classify(exit_code: int, *, oom_killed: bool, log: Sequence[str], failures: 
     if exit_code in {137, 143}:
         return CAUSES["killed"]
     return CAUSES["exited" if exit_code == 0 else "crashed"]
+
+
+STARTS = (
+    ("address already in use", "port_taken"),
+    ("port is already allocated", "port_taken"),
+    ("no space left", "disk_full"),
+    ("disk_full", "disk_full"),
+    ("could not select device driver", "no_gpu"),
+    ("nvidia-container-cli", "no_gpu"),
+    ("cannot be had", "image"),
+)
+"""Words of Docker that could not start a container -> the cause."""
+
+
+def of_start(why: str) -> Cause:
+    """Why a container could not even be started, from Docker's words."""
+    text = why.lower()
+    return CAUSES[next((name for words, name in STARTS if words in text), "not_started")]
 
 
 def exit_words(exit_code: int) -> str:

@@ -24,6 +24,19 @@ class Become:
     """To an engine: be this from now on."""
 
     wanted: Wanted
+    update: bool = False
+    """It is an update: a version that did not run here before is refused."""
+    crowded: str = ""
+    """Why there is no room for the new one beside the old one; empty when there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """To the manager: only this generation of the engine is left, with these GPUs."""
+
+    name: str
+    generation: int
+    gpus: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

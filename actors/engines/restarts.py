@@ -43,7 +43,8 @@ class Decision:
 
 def decide(policy: RestartPolicy, history: History, cause: Cause, now: float) -> Decision:
     """What follows a death of this cause."""
-    recent = tuple(at for at in history.deaths if now - at <= policy.within_s)
+    # A clock that was set back would make them later than now; they count as of now, or they would count for ever.
+    recent = tuple(min(at, now) for at in history.deaths if now - at <= policy.within_s)
     grown = replace(history, deaths=(*recent, now))
     hopeless = cause.remedy is not Remedy.RETRY
     if hopeless or len(grown.deaths) > policy.attempts:

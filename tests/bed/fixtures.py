@@ -14,7 +14,7 @@ from tests.bed.hub import LocalHub
 from tests.bed.registry import Registry
 from tests.bed.whole import Bed
 
-PARTS = frozenset({"bed", "docker_engine", "registry", "llama_image", "llama_digest", "vllm_image", "hub"})
+PARTS = frozenset({"bed", "docker_engine", "registry", "llama_image", "odd_image", "llama_digest", "vllm_image", "hub"})
 TEST_S = 60
 
 
@@ -47,6 +47,12 @@ def registry(bed: Bed) -> Registry:
 def llama_image(bed: Bed) -> str:
     """Name and tag of the llama.cpp server image in `docker_engine`."""
     return bed.llama_image
+
+
+@pytest.fixture(scope="session")
+def odd_image(bed: Bed) -> str:
+    """Name and tag of the image of an engine that misbehaves on demand: see odd_engine_main.py."""
+    return bed.odd_image
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from tests.bed import llama_image, tiny_gguf, tiny_hf, vllm_image
+from tests.bed import llama_image, odd_engine, tiny_gguf, tiny_hf, vllm_image
 from tests.bed.docker_engine import DockerEngine
 from tests.bed.hub import LocalHub
 from tests.bed.places import folder, locked, prune_logs
@@ -36,6 +36,11 @@ class Bed:
     def llama_image(self) -> str:
         """Name and tag of the llama.cpp server image in the engine."""
         return llama_image.ensure_image(self.engine.host)
+
+    @functools.cached_property
+    def odd_image(self) -> str:
+        """Name and tag of the image of an engine that misbehaves on demand."""
+        return odd_engine.ensure_image(self.engine.host)
 
     @functools.cached_property
     def llama_digest(self) -> str:

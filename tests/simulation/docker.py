@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from actors.engines import request as labels
-from actors.engines.containers_api import ContainerEvent, Observed
+from actors.engines.containers_api import ContainerEvent, Movement, Observed
 from actors.engines.errors import DockerDownError, DockerError, NotFoundError
 from actors.engines.probe import Health
 from actors.facts import LocalModel
@@ -201,6 +201,23 @@ class SimClient:
         self._call()
         self._get(container_id)
         return ["the last word"]
+
+    def first_logs(self, container_id, lines):
+        return self.logs(container_id, lines)
+
+    def movement(self, container_id):
+        self._call()
+        self._get(container_id)
+        return Movement()
+
+    def page(self, endpoint, path, timeout_s):
+        """The metrics page: nobody asks the engines of a simulated server anything."""
+        if self.look(endpoint, path, timeout_s) is not Health.READY:
+            return None
+        return "llamacpp:requests_processing 0\nllamacpp:tokens_predicted_total 1\n"
+
+    def token(self, endpoint, path, body, timeout_s):
+        return self.look(endpoint, path, timeout_s)
 
     def events(self, agent_id, cancelled):
         self._call()

@@ -2,6 +2,7 @@
 
 import pykka
 
+from actors.engines.breaker import Breaker
 from actors.engines.kinds.base import Machine
 from actors.engines.ports import Ports
 from actors.supervision.actor import Actor
@@ -32,7 +33,7 @@ class SimWiring(Wiring):
     def __init__(self, settings, system, world, runtime):
         super().__init__(settings, system, world.wall)
         client = SimClient(world.docker, runtime)
-        self.containers, self.look, self.models = client, client.look, SimModels()
+        self.containers, self.prober, self.models = Breaker(client), client, SimModels()
         self.ports = Ports(settings.engines, client.free)
         self.machine = Machine(64.0, 1 << 40, ())
         self.opened = world.disk.opened

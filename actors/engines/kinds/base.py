@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from protocol.messages.engine_spec import EngineSpec
 
@@ -52,6 +52,33 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Names on the metrics page, summed: `requests` that run or wait, `tokens` read and written since its start."""
+
+    requests: tuple[str, ...]
+    tokens: tuple[str, ...]
+
+
+MODEL = "{model}"
+"""In a canary's body: the name under which the model is served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """The smallest request that proves an engine: one token."""
+
+    path: str = "/v1/completions"
+    body: Mapping[str, Any] = field(
+        default_factory=lambda: {"model": MODEL, "prompt": "a", "max_tokens": 1, "temperature": 0}
+    )
+
+    def body_for(self, spec: EngineSpec) -> Mapping[str, Any]:
+        """The body for an engine of this spec."""
+        served = spec.served_name or spec.model.model
+        return {name: served if value == MODEL else value for name, value in self.body.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What never changes for a kind."""
 
@@ -66,6 +93,10 @@ class Traits:
     """Of tensor_parallel, pipeline_parallel, multi_node, lora, dtype, quantization, kv_cache_dtype, memory_fraction."""
     failures: tuple[tuple[str, str], ...] = ()
     """Text in the log -> name of the cause (failures.py)."""
+    work: Work | None = None
+    """None: nothing is concluded from its counters, and a drain waits for its deadline."""
+    canary: Canary | None = field(default_factory=Canary)
+    """None: it is never asked for a token."""
 
 
 class Kind(Protocol):

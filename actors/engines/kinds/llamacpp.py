@@ -7,7 +7,7 @@ request: a second one ends it. Its default port has changed, so host and port ar
 from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, flag
+from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag
 
 PORT = 8080
 PROMPT_CACHE_SHARE = 0.1
@@ -37,6 +37,10 @@ class LlamaCpp:
             ("error while handling argument", "bad_flag"),
             ("out of memory", "gpu_out_of_memory"),
             ("exiting due to model loading error", "corrupt_file"),
+        ),
+        work=Work(
+            requests=("llamacpp:requests_processing", "llamacpp:requests_deferred"),
+            tokens=("llamacpp:prompt_tokens_total", "llamacpp:tokens_predicted_total", "llamacpp:n_decode_total"),
         ),
     )
 

@@ -7,7 +7,7 @@ its default address is loopback, which inside a container reaches nobody.
 from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, flag
+from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag
 
 PORT = 30_000
 DRAIN_S = 60.0
@@ -44,6 +44,10 @@ class Sglang:
             ("Capture cuda graph failed", "gpu_out_of_memory"),
             ("SIGQUIT received", "engine_dead"),
             ("unrecognized arguments", "bad_flag"),
+        ),
+        work=Work(
+            requests=("sglang:num_running_reqs", "sglang:num_queue_reqs"),
+            tokens=("sglang:prompt_tokens_total", "sglang:generation_tokens_total"),
         ),
     )
 

@@ -6,7 +6,7 @@ Its entry point splits and expands arguments, so values go by environment. Its i
 from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits
+from .base import MODEL_TARGET, Canary, Launch, Machine, ModelFiles, StopStep, Traits, Work
 
 PORT = 8080
 DRAIN_S = 95.0
@@ -35,6 +35,11 @@ class Tgi:
             ("Failed to bind to", "port_taken"),
             ("ArgumentValidation", "bad_flag"),
         ),
+        work=Work(
+            requests=("tgi_batch_current_size", "tgi_queue_size"),
+            tokens=("tgi_request_input_length_sum", "tgi_request_generated_tokens_sum", "tgi_batch_inference_count"),
+        ),
+        canary=Canary("/generate", {"inputs": "a", "parameters": {"max_new_tokens": 1}}),
     )
 
     def launch(self, spec: EngineSpec, model: ModelFiles, machine: Machine) -> Launch:

@@ -7,7 +7,7 @@ its temporary space must not be noexec. The model is given by flag, which holds 
 from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, flag
+from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag
 
 PORT = 8000
 DRAIN_S = 60.0
@@ -49,6 +49,10 @@ class Vllm:
             ("NCCL error", "nccl"),
             ("unrecognized arguments", "bad_flag"),
             ("EngineDeadError", "engine_dead"),
+        ),
+        work=Work(
+            requests=("vllm:num_requests_running", "vllm:num_requests_waiting"),
+            tokens=("vllm:prompt_tokens_total", "vllm:generation_tokens_total"),
         ),
     )
 

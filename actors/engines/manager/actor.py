@@ -10,16 +10,11 @@ from actors.engines import messages as say
 from actors.engines.containers_api import ContainerEvent, Containers
 from actors.engines.errors import EngineError, RefusedError
 from actors.engines.kinds.base import Kind, Machine
-from actors.engines.kinds.table import check_features
-from actors.engines.leases import GPUS_KEY, choose
-from actors.engines.leases import decode as decode_gpus
-from actors.engines.leases import encode as encode_gpus
 from actors.engines.models_api import Models
-from actors.engines.policy import check_spec
 from actors.engines.ports import Ports
-from actors.engines.probe import Health
+from actors.engines.probe import Prober
 from actors.engines.replica.actor import EngineActor
-from actors.engines.replica.steps import World
+from actors.engines.replica.world import World
 from actors.facts import EngineFacts, EnginesChanged, LinkChanged
 from actors.journal import messages as journal
 from actors.supervision.actor import Actor
@@ -34,6 +29,12 @@ from protocol.messages.base import Command
 from protocol.messages.commands import AgentDrain, EngineRestart, EngineStart, EngineStop, EngineUpdate
 from protocol.messages.engine_spec import EngineSpec
 from protocol.messages.reports import Failure
+
+from .admission import Admission
+from .gpu_book import GpuBook
+from .orphans import Orphans, reap
+from .vram import LOOK_S as VRAM_LOOK_S
+from .vram import Used
 
 JOURNAL_S = 10.0
 WATCH_RETRY_S = 2.0
@@ -53,6 +54,14 @@ class _StartAgain:
     name: str
 
 
+class _Settle:
+    """To itself: look at the memory of the GPUs that were given back."""
+
+
+class _Orphans:
+    """To itself: look for containers that nobody wants."""
+
+
 class _DockerUp:
     """To itself: Docker answers."""
 
@@ -67,10 +76,11 @@ class ManagerActor(Actor):
         policy: PolicySettings,
         kinds: Mapping[str, Kind],
         containers: Containers,
-        look: Callable[[str, str, float], Health],
+        prober: Prober,
         models: Models,
         ports: Ports,
         machine: Machine,
+        gpu_memory: Used,
         agent_id: str,
         replicas: Handle,
         replica: Callable[[str], Handle],
@@ -78,10 +88,10 @@ class ManagerActor(Actor):
         observers: tuple[Handle, ...],
         wall: WallClock,
     ) -> None:
-        self._settings, self._policy, self._kinds = settings, policy, kinds
+        self._settings, self._kinds = settings, kinds
         self._containers, self._models, self._machine, self._agent_id = containers, models, machine, agent_id
         self._replicas, self._replica, self._journal = replicas, replica, journal_handle
-        self._observers, self._wall, self._look = observers, wall, look
+        self._observers, self._wall, self._prober = observers, wall, prober
         self._ports = ports
         self._facts: dict[str, EngineFacts] = {}
         self._generations: dict[str, int] = {}
@@ -91,7 +101,9 @@ class ManagerActor(Actor):
         """Engines that were told to stop, with the generation of that command."""
         self._leaving: set[str] = set()
         """Engines whose actors are being taken away: a new one begins after that."""
-        self._gpus: dict[str, tuple[str, ...]] = {}
+        self._admission = Admission(settings, policy, kinds, machine)
+        self._gpus = GpuBook(journal_handle, self._admission, gpu_memory)
+        self._orphans = Orphans(journal_handle, settings.orphan_grace_s)
         self._draining = False
         self._docker_down = False
         self._log = structlog.get_logger().bind(actor="engines")
@@ -104,11 +116,12 @@ class ManagerActor(Actor):
         self._generations = dict(state.generations)
         for desired in state.engines:
             spec = EngineSpec.model_validate(decode(desired.spec))
-            self._gpus[desired.name] = self._load_gpus(desired.name)
-            self._start_replica(say.Wanted(desired.name, desired.generation, spec, "", self._gpus[desired.name]))
+            gpus = self._gpus.load(desired.name)
+            self._start_replica(say.Wanted(desired.name, desired.generation, spec, "", gpus))
         if self.context.incarnation > 1:
             self._journal.tell(journal.Again("engine"))  # those that the one before had begun
         self._watch()
+        self.context.after(self._orphans.look_s, _Orphans())
         self._observe()
         return None
 
@@ -119,6 +132,9 @@ class ManagerActor(Actor):
                 self._execute(command_id, command)
             case say.Changed(facts=facts):
                 self._changed(facts)
+            case say.Settled(name=name, gpus=gpus):
+                self._gpus.settled(name, gpus, self.context.now())
+                self._settle_gpus()
             case say.Gone():
                 self._gone(message)
             case Terminated(path=path, final=True):
@@ -132,15 +148,31 @@ class ManagerActor(Actor):
                 self._replied(message)
             case TaskDone(name="watch") | TaskFailed(name="watch"):
                 self._watch_ended(message)
+            case LinkChanged():
+                pass
+            case _:
+                self._keep_house(message)
+        return None
+
+    def _keep_house(self, message: object) -> None:
+        """What nobody commands: GPUs that were given back, containers that nobody wants, Docker's coming and going."""
+        match message:
+            case _Settle():
+                self._settle_gpus()
+            case _Orphans():
+                self._look_for_orphans()
+            case TaskDone(name="orphans", value=value):
+                self._orphans_seen(value)
+            case TaskDone(name="reap"):
+                pass
+            case TaskFailed(name="orphans" | "reap"):
+                self.context.after(self._orphans.look_s, _Orphans())
             case _Watch():
                 self._watch()
             case _DockerUp():
                 self._docker_up()
-            case LinkChanged():
-                pass
             case _:
                 self.context.unhandled(message)
-        return None
 
     # -- commands --------------------------------------------------------------------------------------------
 
@@ -174,46 +206,24 @@ class ManagerActor(Actor):
             self._replica(command.name).tell(say.Become(replace(known, command_id=command_id)))
             return
         self._check_generation(command.name, command.generation)
-        self._admit(command.name, command.spec, new=command.name not in self._wanted)
-        self._lease_gpus(command.name, command.spec)
-        wanted = say.Wanted(command.name, command.generation, command.spec, command_id, self._gpus[command.name])
+        others = {name: one.spec for name, one in self._wanted.items()}
+        self._admission.check(command.name, command.spec, others, draining=self._draining)
+        if known is not None and known.spec.kind != command.spec.kind:
+            raise RefusedError(
+                "E_SPEC", f"{command.name} is a {known.spec.kind} engine", "", "stop it, or take another name"
+            )
+        gpus = self._gpus.lease(command.name, command.spec, update=known is not None)
+        wanted = say.Wanted(command.name, command.generation, command.spec, command_id, gpus)
         raw = encode(command.spec.model_dump(mode="python"))
         self._journal.tell(journal.PutDesired(journal.Desired(wanted.name, wanted.generation, raw, command_id)))
         self._generations[wanted.name] = wanted.generation
-        if known is not None and known.spec.kind == command.spec.kind:
+        if known is not None:
             self._wanted[wanted.name] = wanted
-            self._replica(wanted.name).tell(say.Become(wanted))
-        elif known is not None:
-            raise RefusedError(
-                "E_SPEC", f"{wanted.name} is a {known.spec.kind} engine", "", "stop it, or take another name"
-            )
+            crowded = self._admission.crowded(wanted.name, command.spec, others)
+            update = isinstance(command, EngineUpdate)
+            self._replica(wanted.name).tell(say.Become(wanted, update=update, crowded=crowded))
         else:
             self._start_replica(wanted)
-
-    def _admit(self, name: str, spec: EngineSpec, *, new: bool) -> None:
-        """RefusedError, with numbers, for what this machine does not allow or cannot carry."""
-        check_spec(self._policy, spec)
-        kind = self._kinds.get(spec.kind)
-        if kind is None:
-            raise RefusedError(
-                "E_SPEC", f"there is no engine kind {spec.kind}", f"known: {', '.join(sorted(self._kinds))}"
-            )
-        check_features(kind, spec)
-        if self._draining and new:
-            raise RefusedError(
-                "E_BUSY",
-                "this agent is draining",
-                "it takes no new engine",
-                "take it back: mosalama-master agent drain AGENT --off",
-            )
-        if new and len(self._wanted) >= self._settings.engines_max:
-            raise RefusedError("E_BUSY", f"{len(self._wanted)} engines run here", "engines.engines_max", "stop one")
-        choose(self._machine.gpus, self._gpus, name, spec.gpus)
-        total, asked = self._machine.memory_bytes, spec.memory_bytes or 0
-        if total and asked > total:
-            raise RefusedError(
-                "E_BUSY", f"{asked} bytes of memory are wanted", f"this machine has {total}", "ask for less"
-            )
 
     def _check_generation(self, name: str, generation: int) -> None:
         stored = self._generations.get(name, -1)
@@ -265,7 +275,9 @@ class ManagerActor(Actor):
         if wanted.name in self._leaving:
             return  # its supervisor's answer begins it
         machine = Machine(self._machine.cpus, self._machine.memory_bytes)
-        world = World(self._agent_id, self._containers, self._models, self._ports, self._settings, machine, self._look)
+        world = World(
+            self._agent_id, self._containers, self._models, self._ports, self._settings, machine, self._prober
+        )
         manager, journal_handle, wall = self.context.handle, self._journal, self._wall
 
         def factory() -> EngineActor:
@@ -278,15 +290,6 @@ class ManagerActor(Actor):
         )
         self._starting[wanted.name] = wanted.command_id
         self._replicas.tell(StartChild(spec, self.context.handle))
-
-    def _lease_gpus(self, name: str, spec: EngineSpec) -> None:
-        """On disk before anything is created with them."""
-        self._gpus[name] = choose(self._machine.gpus, self._gpus, name, spec.gpus)
-        self._journal.tell(journal.PutState(f"{GPUS_KEY}{name}", encode_gpus(self._gpus[name])))
-
-    def _load_gpus(self, name: str) -> tuple[str, ...]:
-        raw = self._journal.call(journal.GetState(f"{GPUS_KEY}{name}"), timeout_s=JOURNAL_S)
-        return decode_gpus(raw if isinstance(raw, bytes) else None)
 
     def _replied(self, reply: ChildReply) -> None:
         if reply.request == "stop":
@@ -319,8 +322,10 @@ class ManagerActor(Actor):
         wanted = self._wanted.get(gone.name)
         if wanted is not None and wanted.generation > gone.generation:
             return  # started again meanwhile: its actor knows
-        for known in (self._facts, self._gpus, self._wanted):
+        for known in (self._facts, self._wanted):
             known.pop(gone.name, None)
+        self._gpus.gone(gone.name, self.context.now())
+        self._settle_gpus()
         self._journal.tell(journal.DropDesired(gone.name, gone.generation))
         self._leaving.add(gone.name)
         self._replicas.tell(StopChild(gone.name, self.context.handle))
@@ -340,6 +345,22 @@ class ManagerActor(Actor):
                 handle.tell(changed)
             except SupervisionError as error:
                 self._log.debug("not_told", to=handle.path, why=str(error))
+
+    def _settle_gpus(self) -> None:
+        if self._gpus.settle(self.context.now()):
+            self.context.after(VRAM_LOOK_S, _Settle())
+
+    # -- orphans ---------------------------------------------------------------------------------------------
+
+    def _look_for_orphans(self) -> None:
+        self.context.task("orphans", self._containers.find, self._agent_id)
+
+    def _orphans_seen(self, found: object) -> None:
+        wanted = {*self._wanted, *self._leaving, *self._stopping}
+        end = self._orphans.seen(found, wanted, self._generations, self.context.now())
+        if end:
+            self.context.task("reap", reap, self._containers, end)
+        self.context.after(self._orphans.look_s, _Orphans())
 
     # -- Docker's news ---------------------------------------------------------------------------------------
 

@@ -4,36 +4,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from actors.engines import request as labels
-from actors.engines.containers_api import Containers, Observed
-from actors.engines.errors import NotFoundError, RefusedError
-from actors.engines.kinds.base import MODEL_TARGET, Kind, Machine, ModelFiles
+from actors.engines.containers_api import Movement, Observed
+from actors.engines.errors import DockerError, NotFoundError, RefusedError
+from actors.engines.figures import read as read_figures
+from actors.engines.functional import Ask
+from actors.engines.kinds.base import MODEL_TARGET, Kind, ModelFiles
 from actors.engines.messages import Wanted
-from actors.engines.models_api import Models
 from actors.engines.policy import check_image_env
-from actors.engines.ports import Ports
 from actors.engines.probe import Health
 from actors.engines.request import ContainerRequest, Mount
 from actors.facts import EngineFacts, LocalModel
 from actors.supervision.flag import Flag
-from config.engines import EnginesSettings
+
+from .health import Asked, Seen
+from .world import Cancelled, World
 
 LOG_LINES = 200
-TICK_S = 0.1
-KILL_WAIT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What an engine's steps need."""
-
-    agent_id: str
-    containers: Containers
-    models: Models
-    ports: Ports
-    settings: EnginesSettings
-    machine: Machine
-    look: Callable[[str, str, float], Health]
-    """One look at an engine: endpoint, health path, patience in seconds."""
+FIRST_LINES = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +31,17 @@ class Autopsy:
     oom_killed: bool
     log: tuple[str, ...]
     removed: bool = False
+    first: tuple[str, ...] = ()
+    """Its first lines: what it was told and what it found, long gone from the last ones."""
+    running: bool = False
 
 
-class Cancelled(Exception):  # noqa: N818  # an answer to a request, not an error
-    """The step was told to end."""
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A container that was just started, and the bytes that it has to load."""
+
+    seen: Observed
+    model_bytes: int
 
 
 def make_request(world: World, wanted: Wanted, kind: Kind, model: LocalModel, port: int) -> ContainerRequest:
@@ -90,7 +84,7 @@ def make_request(world: World, wanted: Wanted, kind: Kind, model: LocalModel, po
 
 def facts_of(facts: EngineFacts, world: World, wanted: Wanted, kind: Kind, seen: Observed) -> EngineFacts:
     """What is known of an engine whose container runs."""
-    endpoint, metrics = f"http://{world.settings.publish_address}:{seen.port}", kind.traits.metrics_path
+    endpoint, metrics = world.endpoint(seen.port), kind.traits.metrics_path
     return replace(
         facts,
         container_id=seen.container_id,
@@ -109,10 +103,11 @@ def launch(
     kind: Kind,
     progress: Callable[[str, int, int], None],
     cancelled: Flag,
-) -> Observed:
-    """Image, model, port, container, start; returns the running container."""
+    holder: str,
+) -> Launched:
+    """Image, model, port, container, start; `holder` is who has the port and the model."""
     spec = wanted.spec
-    model = world.models.lease(spec.model, wanted.name)
+    model = world.models.lease(spec.model, holder)
     if model is None:
         what = f"model {spec.model.uri} is not on this machine"
         raise RefusedError("E_MODEL", what, "", f"pull it first: mosalama-master model pull AGENT {spec.model.uri}")
@@ -123,11 +118,11 @@ def launch(
     check_image_env(spec.image, env or {})
     if cancelled.is_set():
         raise Cancelled
-    port = world.ports.reserve(wanted.name, spec.port)
+    port = world.ports.reserve(holder, spec.port)
     request = make_request(world, wanted, kind, model, port)
     container_id = world.containers.create(request)
     world.containers.start(container_id)
-    return world.containers.inspect(container_id)
+    return Launched(world.containers.inspect(container_id), model.size_bytes)
 
 
 def observe(world: World, name: str) -> Sequence[Observed]:
@@ -136,45 +131,39 @@ def observe(world: World, name: str) -> Sequence[Observed]:
 
 
 def autopsy(world: World, container_id: str) -> Autopsy:
-    """Exit code, Docker's flag and last words of a container that died."""
+    """Exit code, Docker's flag, first and last words of a container that died."""
     try:
         seen = world.containers.inspect(container_id)
         log = tuple(world.containers.logs(container_id, LOG_LINES))
+        first = tuple(world.containers.first_logs(container_id, FIRST_LINES))
     except NotFoundError:
         return Autopsy(0, oom_killed=False, log=(), removed=True)
-    return Autopsy(seen.exit_code, seen.oom_killed, log)
+    return Autopsy(seen.exit_code, seen.oom_killed, log, first=first, running=seen.running)
 
 
-def end(world: World, kind: Kind, containers: Sequence[Observed], drain_s: float, cancelled: Flag) -> None:
-    """End containers in the engine's own way, then remove them. What is not running is only removed."""
-    for seen in containers:
-        if seen.running:
-            _stop(world, kind, seen.container_id, drain_s, cancelled)
-        if cancelled.is_set():
-            raise Cancelled
-        world.containers.remove(seen.container_id)
+def look(world: World, wanted: Wanted, kind: Kind, container: Observed, asked: Asked) -> Seen:
+    """One look at an engine: its health, then what was asked for."""
+    traits, settings = kind.traits, world.settings
+    endpoint = world.endpoint(container.port)
+    limit_s = max(traits.health_timeout_s, wanted.spec.probes.timeout_s)
+    health = world.prober.look(endpoint, traits.health_path, limit_s)
+    movement = _movement(world, container.container_id) if asked.movement and health is not Health.READY else None
+    if health is not Health.READY or not wanted.spec.probes.functional:
+        return Seen(health, movement=movement)
+    page = world.prober.page(endpoint, traits.metrics_path, limit_s) if traits.metrics_path else None
+    figures = read_figures(page, traits.work)
+    busy = figures is not None and figures.requests > 0
+    token = None
+    if traits.canary is not None and (asked.token is Ask.YES or (asked.token is Ask.IF_IDLE and not busy)):
+        body = traits.canary.body_for(wanted.spec)
+        token = world.prober.token(endpoint, traits.canary.path, body, settings.canary_timeout_s)
+    if asked.movement and token not in {None, Health.READY}:
+        movement = _movement(world, container.container_id)
+    return Seen(health, token, figures, movement)
 
 
-def _stop(world: World, kind: Kind, container_id: str, drain_s: float, cancelled: Flag) -> None:
-    begun = cancelled.now()
-    for step in kind.traits.stop:
-        limit_s = min(step.after_s, drain_s) if step.signal == "SIGKILL" and drain_s > 0 else step.after_s
-        if _ended(world, container_id, begun + limit_s, cancelled):
-            return
-        world.containers.signal(container_id, step.signal)
-    _ended(world, container_id, cancelled.now() + KILL_WAIT_S, cancelled)
-
-
-def _ended(world: World, container_id: str, until: float, cancelled: Flag) -> bool:
-    """Whether the container ends before `until` (monotonic)."""
-    while True:
-        try:
-            if not world.containers.inspect(container_id).running:
-                return True
-        except NotFoundError:
-            return True
-        left = until - cancelled.now()
-        if left <= 0:
-            return False
-        if cancelled.wait(min(TICK_S, left)):
-            raise Cancelled
+def _movement(world: World, container_id: str) -> Movement | None:
+    try:
+        return world.containers.movement(container_id)
+    except DockerError:
+        return None

@@ -1,14 +1,16 @@
 """The engines' part of the tree on a real Docker Engine: what tests of an engine's life stand on."""
 
+import os
 import time
 from pathlib import Path
 
+from actors.engines.breaker import Breaker
 from actors.engines.containers import DockerContainers
 from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
 from actors.engines.manager.actor import ManagerActor
 from actors.engines.ports import Ports
-from actors.engines.probe import look
+from actors.engines.probe import HttpProber
 from actors.facts import EnginesChanged, LocalModel
 from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
@@ -25,6 +27,9 @@ from tests.bed.processes import wait_until
 from tests.fakes.listener import Listener
 
 WAIT_S = 40.0
+FIRST_PORT = 19_000 + 100 * (os.getpid() % 100)
+"""Runs side by side on one machine get ports of their own."""
+MACHINE = Machine(16.0, 1 << 36)
 
 
 class OneFolder:
@@ -47,11 +52,30 @@ class OneFolder:
 class Bench:
     """A journal and the engines' part of the tree; everything else only listens."""
 
-    def __init__(self, folder: Path, host: str, image: str, models, label: str, extra_args=()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        host: str,
+        image: str,
+        models,
+        label: str,
+        extra_args=(),
+        settings=None,
+        machine=MACHINE,
+        wrap=lambda inner: inner,
+        images=(),
+    ) -> None:
         self.observer, self.link = Listener("/observer"), Listener("/link")
         self.image, self.models, self.label = image, models, label
-        self.containers = DockerContainers(EnginesSettings(docker_host=host))
-        settings = EnginesSettings(docker_host=host, port_min=19_000, port_max=19_200)
+        chosen = {
+            "docker_host": host,
+            "port_min": FIRST_PORT,
+            "port_max": FIRST_PORT + 99,
+            "prove_s": 0.5,
+            "drain_s": 20.0,
+        }
+        settings = self.settings = EnginesSettings.model_validate(chosen | (settings or {}))
+        self.containers = Breaker(wrap(DockerContainers(settings)))
         self.ports = Ports(settings)
         held: list[System] = []
 
@@ -61,13 +85,14 @@ class Bench:
         def manager():
             return ManagerActor(
                 settings=settings,
-                policy=PolicySettings(images=(image, "absent/image:v1"), extra_args=extra_args),
+                policy=PolicySettings(images=(image, "absent/image:v1", *images), extra_args=extra_args),
                 kinds=known_kinds(),
                 containers=self.containers,
-                look=look,
+                prober=HttpProber(),
                 models=models,
                 ports=self.ports,
-                machine=Machine(2.0, 1 << 34),
+                machine=machine,
+                gpu_memory=lambda: None,
                 agent_id=label,
                 replicas=handle("/root/replicas"),
                 replica=lambda name: handle(f"/root/replicas/{name}"),
@@ -131,8 +156,11 @@ class Bench:
             lambda: (facts := self.facts()) is not None and condition(facts) and facts, timeout_s=timeout_s, what=what
         )
 
+    def event_list(self):
+        return self.journal.call(journal.RecentEvents(200))
+
     def events(self):
-        return [event.kind for event in self.journal.call(journal.RecentEvents(100))]
+        return [event.kind for event in self.event_list()]
 
     def close(self, *, remove=True):
         self.system.stop()

@@ -1,0 +1,167 @@
+"""Engines that misbehave, and what becomes of each: real Docker, an image of our own (tests/bed/odd_engine_main.py)."""
+
+import json
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from protocol.messages.commands import EngineStart, EngineStop
+from tests.bed.processes import wait_until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def begin(bench, manner, number=1, **fields):
+    """Tell an engine of these manners to start; the command's id."""
+    given = {"env": {"LLAMA_ARG_ODD": manner}, "memory_bytes": 128 << 20, "cpus": 0.5}
+    given |= {"probes": {"start_timeout_s": 20.0, "interval_s": 0.2, "timeout_s": 1.0, "failures": 3}}
+    spec = bench.spec(**(given | fields))
+    return bench.send(number, EngineStart(name="chat", generation=number, spec=spec))
+
+
+def serving(bench, manner, **fields):
+    result = bench.result(begin(bench, manner, **fields))
+    assert result.state == "done", result
+    return bench.wait(lambda facts: facts.state == "ready", "ready")
+
+
+def gone(bench, reason):
+    facts = bench.wait(lambda facts: facts.state == "gave_up", "given up")
+    assert facts.cause == reason, facts
+    assert facts.next_try_at > time.time()
+    assert "engine.gave_up" in bench.events()
+    wait_until(
+        lambda: not [one for one in bench.containers.find(bench.label, "chat") if one.running],
+        timeout_s=20,
+        what="gone",
+    )
+    return facts
+
+
+def test_one_that_ends_by_itself_is_started_again_until_its_budget_is_spent(odd):
+    serving(odd, "exit=0.4")
+    facts = gone(odd, "crashed")
+    assert len(facts.attempts) == 3  # two more, and then no more
+    assert all("exit 3" in attempt and "the last word before the end" in attempt for attempt in facts.attempts)
+    assert odd.events().count("engine.ready") == 3
+
+
+def test_one_that_ignores_sigterm_is_killed_at_the_deadline(odd):
+    serving(odd, "deaf")
+    begun = time.monotonic()
+    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=0.0))).state == "done"
+    assert 4.0 < time.monotonic() - begun < 15.0
+    assert not odd.containers.find(odd.label)
+
+
+def test_one_that_never_makes_a_token_is_never_called_ready(odd):
+    result = odd.result(begin(odd, "hang=0", probes={"start_timeout_s": 1.0}, restart={"attempts": 0}))
+    assert result.state == "failed"
+    assert "gave no token" in result.error.why
+    gone(odd, "no_tokens")
+    assert "engine.ready" not in odd.events()
+
+
+def test_one_that_stops_making_tokens_while_its_health_is_200_is_replaced(odd):
+    first = serving(odd, "hang=1")
+    second = odd.wait(lambda facts: facts.restarts and facts.state == "ready", "replaced")
+    assert second.container_id != first.container_id
+    assert second.cause == "no_tokens"
+    assert any("no token came" in attempt for attempt in second.attempts)
+
+
+def test_one_that_eats_memory_is_stopped_by_its_limit_and_its_neighbour_serves_on(odd):
+    spec = odd.spec(memory_bytes=128 << 20, cpus=0.5, probes={"interval_s": 0.2})
+    assert odd.result(odd.send(9, EngineStart(name="neighbour", generation=1, spec=spec))).state == "done"
+    begin(odd, "eat=400", restart={"attempts": 1, "backoff_min_s": 0.1})
+    facts = gone(odd, "host_out_of_memory")
+    assert any("more memory than it may" in attempt for attempt in facts.attempts)
+    assert (odd.facts("neighbour").state, odd.facts("neighbour").restarts) == ("ready", 0)
+
+
+def test_one_that_floods_its_log_serves_on_and_its_log_stays_small(odd, docker_engine):
+    facts = serving(odd, "flood")
+    with docker_engine.client() as client:
+        raw = client.api.inspect_container(facts.container_id)
+    log = Path(raw["LogPath"])
+    wait_until(lambda: log.with_name(f"{log.name}.1").exists(), timeout_s=30, what="the log turned")
+    size = sum(path.stat().st_size for path in log.parent.glob(f"{log.name}*"))
+    assert size < 4 * odd.settings.log_max_bytes * 2
+    assert odd.facts().state == "ready"
+
+
+def test_one_that_forks_without_end_meets_its_limit_and_ends_whole(odd):
+    facts = serving(odd, "fork")
+    wait_until(
+        lambda: any("no more children" in line for line in odd.containers.logs(facts.container_id, 20)),
+        timeout_s=30,
+        what="the limit of its processes",
+    )
+    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=0.0))).state == "done"
+    assert not odd.containers.find(odd.label)
+
+
+def test_one_that_is_never_ready_is_given_up(odd):
+    probes = {"start_timeout_s": 1.0}
+    result = odd.result(begin(odd, "never", probes=probes, restart={"attempts": 1, "backoff_min_s": 0.1}))
+    assert result.state == "failed"
+    facts = gone(odd, "start_timeout")
+    assert len(facts.attempts) == 2
+
+
+def test_one_that_is_slow_but_moves_is_waited_for_beyond_its_time(odd):
+    result = odd.result(begin(odd, "slow=5", probes={"start_timeout_s": 2.0}, memory_bytes=512 << 20))
+    assert result.state == "done", result
+    assert odd.facts().restarts == 0
+
+
+def test_one_that_stands_still_beyond_its_time_is_not(odd):
+    begin(odd, "still=60", probes={"start_timeout_s": 2.0}, restart={"attempts": 0})
+    gone(odd, "start_timeout")
+
+
+def ask(endpoint, work_s, answers):
+    body = json.dumps({"prompt": "x", "work": work_s}).encode()
+    request = urllib.request.Request(f"{endpoint}/v1/completions", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            answers.append(answer.status)
+    except OSError as error:
+        answers.append(error)
+
+
+def asking(bench, endpoint, work_s):
+    """A request in the engine, in a thread of its own; returns when its counters show it."""
+    answers = []
+    thread = threading.Thread(target=ask, args=(endpoint, work_s, answers))
+    thread.start()
+    page = f"{endpoint}/metrics"
+
+    def seen():
+        with urllib.request.urlopen(page, timeout=5) as answer:
+            return b"requests_processing 1" in answer.read()
+
+    wait_until(seen, timeout_s=10, what="the request is in it")
+    return thread, answers
+
+
+def test_a_stop_waits_for_the_requests_in_it(odd):
+    facts = serving(odd, "good")
+    thread, answers = asking(odd, facts.endpoint, 2.0)
+    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=20.0))).state == "done"
+    thread.join(30)
+    assert answers == [200]
+
+
+def test_a_stop_does_not_wait_longer_than_it_was_told(odd):
+    facts = serving(odd, "good")
+    thread, answers = asking(odd, facts.endpoint, 25.0)
+    begun = time.monotonic()
+    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=1.0))).state == "done"
+    assert 1.0 < time.monotonic() - begun < 15.0
+    thread.join(30)
+    assert answers
+    assert answers != [200]

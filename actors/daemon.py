@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from actors.clock import system_wall_clock
-from actors.log.setup import configure
+from actors.log.setup import Log, configure
 from actors.supervision.errors import StartFailed
 from actors.supervision.events import SupervisionEvent
 from actors.supervision.heartbeat import Heartbeat
@@ -51,6 +51,7 @@ class Daemon:
         self._reload_refused = False
         self._system: System | None = None
         self._log: Any = None
+        self._output: Log | None = None
 
     def run(self) -> int:
         """Start everything, wait for a signal or the tree's end, stop everything."""
@@ -59,14 +60,13 @@ class Daemon:
         except NotOursError as error:
             sys.stderr.write(f"{error}\n")
             return EXIT_TEMPORARY
-        sink = configure(self._settings.log, self._settings.paths.log_dir)
+        log = self._output = configure(self._settings.log, self._settings.paths.log_dir)
         self._log = structlog.get_logger().bind(actor="daemon")
         try:
             with self._signals():
                 return self._live()
         finally:
-            if sink is not None:
-                sink.close()
+            log.close()
             os.close(lock)
 
     # -- before ----------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class Daemon:
         self._notifier.status("starting")
         try:
             system = self._system = System(
-                build(self._settings, self._the_system, system_wall_clock),
+                build(self._settings, self._the_system, system_wall_clock, self._output),
                 on_event=self._on_supervision_event,
                 settings=self._settings.supervision,
             )
@@ -126,7 +126,11 @@ class Daemon:
             self._wake.clear()
             if self._reload_refused:
                 self._reload_refused = False
-                self._log.warning("reload_refused", why="this version cannot reload; restart the service instead")
+                if self._output is not None and self._output.sink is not None:
+                    self._output.sink.reopen()
+                self._log.warning(
+                    "reload_refused", why="only the log was opened anew; restart the service for new settings"
+                )
 
     def _end(self, system: System) -> int:
         code = system.exit_code

@@ -8,9 +8,11 @@ Every actor gets exactly what it needs here: settings, handles, the vendor homes
       downloads   manager, and under transfers one actor for each transfer
       metrics     the sampler, and the alerts
       link        the conversation with the master
-      aux         the local API; gives up rather than take the root down
+      aux         the local API, forwarding of the log; gives up rather than take the root down
 """
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -37,6 +39,8 @@ from actors.engines.models_api import Models
 from actors.engines.policy import source_allowed
 from actors.engines.ports import Ports
 from actors.engines.probe import HttpProber, Prober
+from actors.forwarding.actor import ForwardActor
+from actors.forwarding.encoders import Source
 from actors.journal import messages as journal
 from actors.journal.actor import JournalActor
 from actors.journal.store import JournalStore
@@ -44,7 +48,7 @@ from actors.link.actor import LinkActor
 from actors.link.conversation import Bridge, Conversation
 from actors.link.identity import IdentityFiles
 from actors.link.loop import LinkLoop
-from actors.log.setup import FILE_NAME
+from actors.log.setup import FILE_NAME, Log
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.alerts.actor import AlertsActor
@@ -104,8 +108,10 @@ PATHS = Paths()
 class Wiring:
     """Hands out handles and the few objects that several actors share; made once, before the system starts."""
 
-    def __init__(self, settings: Settings, system: Callable[[], System], wall: WallClock) -> None:
-        self.settings, self.wall = settings, wall
+    def __init__(
+        self, settings: Settings, system: Callable[[], System], wall: WallClock, log: Log | None = None
+    ) -> None:
+        self.settings, self.wall, self.log = settings, wall, log
         self._system = system
         self.identity = IdentityFiles(settings.paths.state_dir)
         self.label = self.identity.label()
@@ -267,6 +273,7 @@ class Wiring:
             healthy=system.healthy,
             history=self.history,
             log_file=self.settings.paths.log_dir / FILE_NAME,
+            levels=None if self.log is None else self.log.levels,
         )
         return ApiActor(
             settings=self.settings.api,
@@ -275,6 +282,12 @@ class Wiring:
             readers=readers,
             wall=self.wall,
         )
+
+    def forwarding(self) -> ForwardActor:
+        """See ForwardActor."""
+        assert self.log is not None, "forwarding needs the log that it forwards"
+        source = Source(socket.gethostname(), os.getpid(), version("mosalamaagent"))
+        return ForwardActor(targets=self.settings.log.forward, buffers=self.log.buffers, source=source)
 
     def _events(self) -> list[dict[str, Any]]:
         """The journal's last events, as the commands show them; asked from a thread of the server."""
@@ -295,9 +308,16 @@ def _machine(settings: Settings) -> Machine:
     return Machine(float(facts["cpu.count"] or 1), int(facts["memory.total_bytes"] or 0), uuids)
 
 
-def build(settings: Settings, system: Callable[[], System], wall: WallClock) -> SupervisorSpec:
+def _forwarding(wiring: Wiring, facts: MailboxSpec) -> tuple[ChildSpec, ...]:
+    """Only where the log goes anywhere: a thread for each target."""
+    if wiring.log is None or not wiring.log.buffers:
+        return ()
+    return (ChildSpec("forwarding", wiring.forwarding, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts),)
+
+
+def build(settings: Settings, system: Callable[[], System], wall: WallClock, log: Log | None = None) -> SupervisorSpec:
     """The tree of the daemon. `system` is asked only once actors run."""
-    return tree(Wiring(settings, system, wall))
+    return tree(Wiring(settings, system, wall, log))
 
 
 def tree(wiring: Wiring) -> SupervisorSpec:
@@ -362,7 +382,10 @@ def tree(wiring: Wiring) -> SupervisorSpec:
             ChildSpec(
                 "aux",
                 SupervisorSpec(
-                    children=(ChildSpec("api", wiring.api, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts),)
+                    children=(
+                        ChildSpec("api", wiring.api, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts),
+                        *_forwarding(wiring, facts),
+                    )
                 ),
             ),
         ),

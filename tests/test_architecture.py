@@ -38,6 +38,7 @@ ALLOWED = {
     },
     "actors.cli": {"click", "rich", "config"},
     "actors.log": {"structlog", "config"},
+    "actors.forwarding": {"structlog", "config"},
     "actors.tree": {"structlog", "config", "protocol"},
     "actors.daemon": {"structlog", "config", "protocol"},
     "actors.clock": set(),

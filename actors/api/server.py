@@ -13,9 +13,10 @@ from typing import Any
 
 from aiohttp import web
 
+from actors.log.levels import Levels
 from config.api import ApiSettings
 
-from . import static_files
+from . import log_level, static_files
 from .board import Board, Reader
 from .exposition import render
 from .headers import HEADERS
@@ -40,6 +41,8 @@ class Readers:
     """Outlives the actor, so that a restart leaves no hole in the charts."""
     log_file: Path | None = None
     """Whose last lines the page shows; None: it shows none."""
+    levels: Levels | None = None
+    """Of the log; None: they cannot be changed."""
 
 
 class ApiServer:
@@ -69,7 +72,10 @@ class ApiServer:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         live = self._live()
         async with contextlib.AsyncExitStack() as stack:
-            local = await _runner(stack, self._app([], live))
+            inner = self._app([], live)
+            if self._readers.levels is not None:
+                inner.add_routes(log_level.routes(self._readers.levels))
+            local = await _runner(stack, inner)
             socket = self._run_dir / SOCKET_NAME
             socket.unlink(missing_ok=True)
             stack.callback(socket.unlink, missing_ok=True)

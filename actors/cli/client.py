@@ -32,12 +32,21 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def fetch(run_dir: Path, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
     """The JSON answer of `GET path`; NoDaemonError says what to do when nobody answers."""
+    return _ask(run_dir, "GET", path, None, timeout_s)
+
+
+def put(run_dir: Path, path: str, value: object, *, timeout_s: float = TIMEOUT_S) -> Any:
+    """The JSON answer of `PUT path`; as fetch."""
+    return _ask(run_dir, "PUT", path, json.dumps(value).encode(), timeout_s)
+
+
+def _ask(run_dir: Path, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
     file = run_dir / SOCKET_NAME
     connection = _UnixConnection(file, timeout_s)
     try:
-        connection.request("GET", path, headers={"Accept": "application/json"})
+        connection.request(method, path, body, headers={"Accept": "application/json"})
         response = connection.getresponse()
-        body = response.read(ANSWER_MAX_BYTES)
+        answer = response.read(ANSWER_MAX_BYTES)
     except PermissionError as error:
         raise NoDaemonError(f"{file}: permission denied; run this as the daemon's user or as root") from error
     except (OSError, http.client.HTTPException) as error:
@@ -47,5 +56,5 @@ def fetch(run_dir: Path, path: str, *, timeout_s: float = TIMEOUT_S) -> Any:
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise DaemonRefusedError(f"{path}: {response.status} {body[:500].decode(errors='replace')}")
-    return json.loads(body)
+        raise DaemonRefusedError(f"{path}: {response.status} {answer[:500].decode(errors='replace')}")
+    return json.loads(answer)

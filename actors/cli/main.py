@@ -23,6 +23,7 @@ COMMANDS = {
     "engines": ("actors.cli.views", "engines"),
     "models": ("actors.cli.views", "models"),
     "metrics": ("actors.cli.views", "metrics"),
+    "log-level": ("actors.cli.log_level", "log_level"),
 }
 
 

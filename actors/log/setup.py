@@ -7,7 +7,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,44 @@ import structlog
 
 from config.log import LogSettings
 
-from .redact import redact
+from .buffer import Line, LineBuffer
+from .levels import LEVELS, Levels
+from .redact import may_tell, redact
 from .repeat import RepeatLimit
 from .sink import RotatingSink
 
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 FILE_NAME = "mosalamaagent.log"
 TRACEBACK_MAX_CHARS = 8_000
+_ITERATE = json.encoder.c_make_encoder(  # type: ignore[attr-defined]  # not in the stubs, there in every version
+    None, str, json.encoder.encode_basestring, None, ":", ",", False, False, True
+)
+"""The standard library's encoder, built once instead of for each record."""
+
+
+def encode(value: object) -> str:
+    """JSON without spaces; what it does not know becomes its text."""
+    return "".join(_ITERATE(value, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The parts of the log that live on: whoever holds it may change levels, reopen, and forward."""
+
+    sink: RotatingSink | None
+    levels: Levels
+    buffers: tuple[LineBuffer, ...] = ()
+    """One for each target of the settings, in their order."""
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.sink is not None:
+            self.sink.close()
 
 
 class _SinkLogger:
     """What structlog calls with the finished line."""
+
+    __slots__ = ("_console", "_sink")
 
     def __init__(self, sink: RotatingSink | None, *, console: bool) -> None:
         self._sink = sink
@@ -56,8 +84,31 @@ class _Foreign(logging.Handler):
             self.handleError(record)
 
 
-def configure(settings: LogSettings, log_dir: Path | None) -> RotatingSink | None:
-    """Set up the process's log once; returns the sink so that the daemon can reopen and close it."""
+class _Renderer:
+    """The last processor: the line, and a copy of it for every target that wants one of its level."""
+
+    def __init__(self, targets: Sequence[tuple[int, LineBuffer]]) -> None:
+        self._targets = tuple(targets)
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        """One JSON object, the time and level first so that a person can read the raw file too."""
+        level = event.get("level", "")
+        line = _line(event)
+        if may_tell(event, line):
+            line = _line(redact(None, "", event))
+        for least, buffer in self._targets:
+            if LEVELS.get(level, 20) >= least:
+                buffer.put(Line(level, line))
+        return line
+
+
+def _line(event: MutableMapping[str, Any]) -> str:
+    first = {"at": event.get("at", ""), "level": event.get("level", ""), "event": event.get("event", "")}
+    return encode({**first, **event})
+
+
+def configure(settings: LogSettings, log_dir: Path | None) -> Log:
+    """Set up the process's log once; returns what the daemon needs to reopen, change and close it."""
     sink = None
     if log_dir is not None:
         sink = RotatingSink(
@@ -65,25 +116,45 @@ def configure(settings: LogSettings, log_dir: Path | None) -> RotatingSink | Non
             max_bytes=settings.file_max_bytes,
             max_age_s=settings.file_max_age_s,
             kept=settings.files_kept,
+            total_max_bytes=settings.total_max_bytes,
+            kept_max_age_s=settings.kept_max_age_s,
         )
+    levels = Levels(settings.level)
+    buffers = tuple(LineBuffer(settings.forward_max_lines, settings.forward_max_bytes) for _ in settings.forward)
+    targets = [(LEVELS[target.level], buffer) for target, buffer in zip(settings.forward, buffers, strict=True)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            levels,
             structlog.processors.add_log_level,
             RepeatLimit(settings.repeat_max_per_min, time.monotonic),
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _stamp,
             _exception_text,
-            redact,
-            _json,
+            _Renderer(targets),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[settings.level]),
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS["debug"]),
         logger_factory=lambda *_: _SinkLogger(sink, console=settings.console),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
     root.handlers[:] = [_Foreign()]
     root.setLevel(max(LEVELS[settings.level], logging.WARNING))
-    return sink
+    return Log(sink, levels, buffers)
+
+
+def _stamp(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """`at`, in UTC with microseconds: three times as fast as a datetime."""
+    now_us = time.time_ns() // 1_000
+    event["at"] = f"{_second(now_us // 1_000_000)}.{now_us % 1_000_000:06d}Z"
+    return event
+
+
+def _second(seconds: int, _kept: list[tuple[int, str]] = [(0, "1970-01-01T00:00:00")]) -> str:  # noqa: B006  # a memory of one
+    last, text = _kept[0]
+    if last != seconds:
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        _kept[0] = (seconds, text)
+    return text
 
 
 def _exception_text(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -91,9 +162,3 @@ def _exception_text(_logger: object, _method: str, event: MutableMapping[str, An
         event = structlog.processors.format_exc_info(None, "", event)
         event["exception"] = str(event.get("exception", ""))[-TRACEBACK_MAX_CHARS:]
     return event
-
-
-def _json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
-    """One JSON object, the time and level first so that a person can read the raw file too."""
-    first = {"at": event.pop("at", ""), "level": event.pop("level", ""), "event": event.pop("event", "")}
-    return json.dumps({**first, **event}, separators=(",", ":"), ensure_ascii=False, default=str)

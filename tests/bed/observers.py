@@ -101,8 +101,14 @@ class Prometheus(_Watcher):
 class Rsyslog(_Watcher):
     """An rsyslogd that writes what comes over TCP, with TLS where it is given certificates, into `file` as JSON."""
 
-    def __init__(self, authority: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> None:
-        self.folder, self.port = short_folder(), free_port()
+    def __init__(
+        self,
+        authority: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        port: int | None = None,
+    ) -> None:
+        self.folder, self.port = short_folder(), port or free_port()
         self.file = self.folder / "received"
         binary = _program(*RSYSLOG)
         roots = [binary.parents[2], *(packages.whole(package) for package in RSYSLOG_NEEDS)]

@@ -19,7 +19,7 @@ from tests.bed.processes import wait_until
 class Bench:
     """`.page` is its address over TCP, `.run_dir` where its control socket is."""
 
-    def __init__(self, *, log_file=None, history=None, **settings):
+    def __init__(self, *, log_file=None, history=None, levels=None, **settings):
         self.board, self.run_dir, self.healthy = Board(), short_folder(), True
         self.history = history or History()
         self.tree, self.events, self.trees_read = {"path": "/root"}, [{"kind": "k"}], 0
@@ -29,6 +29,7 @@ class Bench:
             healthy=lambda: self.healthy,
             history=self.history,
             log_file=log_file,
+            levels=levels,
         )
         configured = ApiSettings(**({"port": 0} | settings))
 

@@ -14,8 +14,9 @@ from actors.api.actor import ApiActor, Put
 from actors.api.board import Board, plain
 from actors.api.exposition import render
 from actors.api.server import Readers
-from actors.cli.client import DaemonRefusedError, fetch
+from actors.cli.client import DaemonRefusedError, fetch, put
 from actors.facts import EngineFacts, EnginesChanged, LinkChanged, ModelFacts, ModelsChanged, TransfersChanged
+from actors.log.levels import Levels
 from actors.supervision.spec import ChildSpec, Limit, SupervisorSpec
 from actors.supervision.system import System
 from config.api import ApiSettings
@@ -157,3 +158,15 @@ def test_the_page_is_empty_without_figures():
 def test_what_cannot_be_changed_is_plain_data_too():
     assert plain(EngineFacts("a", "b", "c", gpus=("g",)))["gpus"] == ["g"]
     assert plain(MappingProxyType({"a": MappingProxyType({})})) == {"a": {}}
+
+
+def test_log_levels_are_changed_over_the_control_socket_and_never_over_tcp():
+    levels = Levels("info")
+    with Bench(levels=levels) as bench:
+        assert fetch(bench.run_dir, "/v1/log/level") == {"levels": {"": "info"}}
+        assert put(bench.run_dir, "/v1/log/level", {"level": "debug", "actor": "link"})["levels"]["link"] == "debug"
+        assert levels.now() == {"": "info", "link": "debug"}
+        for wrong in ({"level": "loud"}, {}, [], "text"):
+            with pytest.raises(DaemonRefusedError, match="400"):
+                put(bench.run_dir, "/v1/log/level", wrong)
+        assert bench.get("/v1/log/level")[0] == 404

@@ -1,12 +1,15 @@
 import gzip
 import json
 import logging
+import os
 import threading
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
-from actors.log.redact import REDACTED, redact, redact_text
+from actors.log.redact import REDACTED, may_tell, redact, redact_text
 from actors.log.repeat import RepeatLimit
 from actors.log.setup import FILE_NAME, configure
 from actors.log.sink import RotatingSink
@@ -24,10 +27,10 @@ SECRETS = [
 
 @pytest.fixture
 def log(tmp_path):
-    sink = configure(LogSettings(), tmp_path)
+    made = configure(LogSettings(), tmp_path)
     handlers = list(logging.getLogger().handlers)
     yield structlog.get_logger(), tmp_path / FILE_NAME
-    sink.close()
+    made.close()
     structlog.reset_defaults()
     for handler in handlers:
         logging.getLogger().removeHandler(handler)
@@ -81,6 +84,7 @@ def test_the_sink_rotates_by_size_and_keeps_a_bounded_number(tmp_path):
     sink = RotatingSink(tmp_path / "a.log", max_bytes=100, max_age_s=1e9, kept=2)
     for number in range(20):
         sink.write(b"%02d" % number * 20)
+        sink._packer and sink._packer.join()
     sink.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "a.log.1.gz", "a.log.2.gz"]
     youngest = gzip.decompress((tmp_path / "a.log.1.gz").read_bytes())
@@ -140,3 +144,67 @@ def test_errors_are_never_held_back():
     limit = RepeatLimit(1, lambda: 0.0)
     for _ in range(5):
         assert limit(None, "error", {"event": "bad"})
+
+
+def test_levels_change_while_the_process_runs_for_all_or_for_one_actor(tmp_path):
+    made = configure(LogSettings(), tmp_path)
+    bound = structlog.get_logger().bind(actor="link")
+    bound.debug("hidden")
+    made.levels.change("debug", "link")
+    bound.debug("link seen")
+    structlog.get_logger().bind(actor="engines").debug("others hidden")
+    made.levels.change("error")
+    structlog.get_logger().warning("hidden too")
+    bound.debug("link still seen")
+    made.close()
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = []
+    assert [record["event"] for record in records(tmp_path / FILE_NAME)] == ["link seen", "link still seen"]
+    assert made.levels.now() == {"": "error", "link": "debug"}
+    with pytest.raises(ValueError, match="no level"):
+        made.levels.change("loud")
+
+
+def test_rotated_files_are_bounded_in_size_together_and_in_age(tmp_path):
+    sink = RotatingSink(tmp_path / "a.log", max_bytes=1_000, max_age_s=1e9, kept=50, total_max_bytes=3_000)
+    for _ in range(30):
+        sink.write(os.urandom(450).hex().encode())
+        sink._packer and sink._packer.join()
+    sink.close()
+    packed = sorted(tmp_path.glob("*.gz"))
+    assert 1 <= len(packed) < 6
+    assert sum(file.stat().st_size for file in packed) <= 3_000
+    old = tmp_path / "a.log.1.gz"
+    os.utime(old, (1, 1))
+    again = RotatingSink(tmp_path / "a.log", max_bytes=1_000, max_age_s=1e9, kept=50, kept_max_age_s=3_600)
+    for _ in range(4):
+        again.write(b"x" * 600)
+        again._packer and again._packer.join()
+    again.close()
+    assert min(file.stat().st_mtime for file in tmp_path.glob("*.gz")) > 1
+
+
+def test_a_file_that_was_moved_away_is_written_anew_after_reopen(tmp_path):
+    sink = RotatingSink(tmp_path / "a.log", max_bytes=1_000, max_age_s=1e9, kept=2)
+    sink.write(b"one")
+    (tmp_path / "a.log").rename(tmp_path / "moved")
+    sink.reopen()
+    sink.write(b"two")
+    sink.close()
+    assert (tmp_path / "a.log").read_bytes() == b"two\n"
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=40) | st.integers() | st.none(), max_size=5))
+def test_the_quick_look_never_lets_a_secret_by(values):
+    """Whatever the closer look would take out, the quick one must ask for."""
+    event = {"event": "x", **values}
+    line = json.dumps(event, ensure_ascii=False)
+    if redact(None, "info", event) != event:
+        assert may_tell(event, line)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_the_quick_look_sees_every_kind_of_secret(secret):
+    event = {"event": "x", "text": f"a {secret} b"}
+    assert may_tell(event, json.dumps(event))
+    assert not may_tell({"event": "x", "tokens": 5}, '{"event":"x"}')

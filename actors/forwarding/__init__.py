@@ -1,0 +1,1 @@
+"""Sends the log to where others read it: syslog, OTLP, Loki."""

@@ -30,6 +30,8 @@ from .reconnect import Reconnect
 from .talk import Standing, Talk
 from .transport import Connection, audience, open_connection
 
+SETTLE_S = 0.01
+"""Before the loop ends: transports that were dropped close their sockets."""
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
@@ -88,6 +90,7 @@ class LinkLoop:
                 if not isinstance(error, DroppedError):
                     self._reconnect.failed()
             if self._ended():
+                await asyncio.sleep(SETTLE_S)
                 return
             delay_s = self._reconnect.delay_s(self._bridge.rng, slow=slow)
             self._log.info("link.down", why=why, next_try_s=round(delay_s, 1))
@@ -116,7 +119,7 @@ class LinkLoop:
                 offered,
             )
         finally:
-            connection.abort()
+            await connection.gone()
             if stood:
                 self._reconnect.ended(time.monotonic() - begun)
 

@@ -260,6 +260,12 @@ def _limit_unsent(transport: asyncio.Transport) -> None:
     with contextlib.suppress(OSError, AttributeError):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_LIMIT_BYTES)
 
+    async def gone(self) -> None:
+        """Drop it, and wait until its socket is closed."""
+        self.abort()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._socket.wait_closed(), CLOSE_S)
+
 
 def dropped(error: ConnectionClosed) -> DroppedError:
     """Why the connection ended, in words; a master that deregistered us is asked only rarely."""

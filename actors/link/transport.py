@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from config.link import LinkSettings
@@ -122,8 +123,9 @@ class Connection(asyncio.Protocol):
         """Send one frame; wait for `room` before the next."""
         if self._end.done():
             raise self._end.result()
-        self._socket.send_binary(frame)
-        self._flush()
+        if self._socket.state is State.OPEN:  # else the master has said goodbye, and `ended` will tell why
+            self._socket.send_binary(frame)
+            self._flush()
 
     async def room(self) -> None:
         """Until the buffers have room again."""
@@ -149,6 +151,12 @@ class Connection(asyncio.Protocol):
         """Drop the connection now."""
         with contextlib.suppress(Exception):
             self._transport.abort()
+
+    async def gone(self) -> None:
+        """Drop it, and wait until its socket is closed."""
+        self.abort()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(asyncio.shield(self._end), CLOSE_S)
 
     # -- for the event loop ----------------------------------------------------------------------------------
 
@@ -259,12 +267,6 @@ def _limit_unsent(transport: asyncio.Transport) -> None:
     """Less in the kernel's queue, where a system knows the option (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_LIMIT_BYTES)
-
-    async def gone(self) -> None:
-        """Drop it, and wait until its socket is closed."""
-        self.abort()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(self._socket.wait_closed(), CLOSE_S)
 
 
 def dropped(error: ConnectionClosed) -> DroppedError:

@@ -1,4 +1,4 @@
-"""The listening socket: who has not shown who he is gets ten seconds, and the oldest stranger makes room for the next.
+"""The listening socket: strangers get fifteen seconds, and the oldest of them makes room for the next.
 
 aiohttp waits for ever for a request that never ends, and asyncio keeps no count of handshakes; here both have a bound.
 A flood of silent sockets pushes out its own: agents prove themselves in milliseconds.
@@ -17,7 +17,8 @@ import structlog
 
 from .audit import Audit
 
-STRANGER_S = 10.0
+STRANGER_S = 15.0
+"""From the first packet to the end of the handshake, which has ten of them itself."""
 STRANGERS_MAX = 2_048
 BACKLOG = 1_024
 ACCEPT_RETRY_S = 0.1

@@ -78,7 +78,7 @@ class RawAgent:
     def socket(self, token=None, **options):
         """An upgraded WebSocket, before any frame."""
         known = {"subprotocols": ["mosalama.v1"], "compression": None, "user_agent_header": None, "max_size": 1 << 20}
-        return connect(
+        opening = connect(
             f"wss://{self.door.host}/v1/link",
             ssl=self.door.context,
             additional_headers={"Authorization": f"Bearer {token or self.token()}"},
@@ -86,6 +86,7 @@ class RawAgent:
             open_timeout=WAIT_S,
             **(known | options),
         )
+        return opening.__enter__()
 
     def hello(self, received=0, key=None):
         """A session that is begun, and its first frame."""
@@ -94,9 +95,9 @@ class RawAgent:
         session = AgentSession(enrolled.agent_id, key or self.key, enrolled.keyset, enrolled.roots, facts)
         return session, session.hello(random.randbytes(32), self.now_ms())
 
-    def talk(self, **options):
+    def talk(self, token=None, **options):
         """A session that stands."""
-        socket = self.socket(**options)
+        socket = self.socket(token, **options)
         talk = Talk(self, socket)
         try:
             talk.shake()
@@ -159,3 +160,18 @@ def closed(socket):
             socket.recv(WAIT_S)
     except ConnectionClosed as error:
         return (error.rcvd.code, error.rcvd.reason) if error.rcvd else (None, "")
+
+
+def ended(talk, code, reason=None):
+    """The master closes this session so."""
+    found = talk.closed()
+    assert found[0] == code, found
+    if reason is not None:
+        assert found[1] == reason
+
+
+def flipped(frame, at):
+    """The same frame with one bit changed."""
+    changed = bytearray(frame)
+    changed[at] ^= 1
+    return bytes(changed)

@@ -1,4 +1,4 @@
-"""One side is the real one, over TLS; the other says what a test wants. One master serves a whole module."""
+"""One side is the real one, over TLS; the other says what a test wants. One master serves all of them."""
 
 import re
 import shutil
@@ -34,9 +34,8 @@ def attack(hostile_folder, tmp_path):
 
     yield begin
     for agent, master in made:
-        agent.loop.stop()
-        master.close()
         agent.close()
+        master.close()
 
 
 class Wild:
@@ -88,7 +87,7 @@ class Wild:
         shutil.rmtree(self.folder)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wild():
     made = Wild().start()
     yield made

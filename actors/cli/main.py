@@ -17,6 +17,7 @@ COMMANDS = {
     "check-config": ("actors.cli.run", "check_config"),
     "example-config": ("actors.cli.run", "example_config"),
     "status": ("actors.cli.views", "status"),
+    "top": ("actors.cli.top", "top"),
     "tree": ("actors.cli.views", "tree"),
     "events": ("actors.cli.views", "events"),
     "alerts": ("actors.cli.views", "alerts"),

@@ -83,7 +83,14 @@ def transfers(done=11 * GIB):
     return TransfersChanged(
         (
             TransferFacts(
-                "t1", "mistralai/Mistral-Small-24B-Instruct", "9527884b", "running", done, 44 * GIB, 310 << 20, 106.0
+                "t1",
+                "mistralai/Mistral-Small-24B-Instruct",
+                "9527884b",
+                "transferring",
+                done,
+                44 * GIB,
+                310 << 20,
+                106.0,
             ),
             TransferFacts("t2", "BAAI/bge-m3", "5617a9f6", "waiting", 0, 2 * GIB, why="two others come first"),
         )

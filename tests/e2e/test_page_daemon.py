@@ -52,6 +52,7 @@ def test_an_engine_dies_and_comes_back(served):
         tab.wait("document.querySelector('.events').innerText.includes('137')", "the event says why")
         tab.wait("document.querySelectorAll('.line').length > 5", "the daemon's own log")
         tab.wait("document.querySelectorAll('canvas').length >= 5", "the charts")
+        assert tab.page.locator(".chart .reason").count() == 0
         assert served.chat(served.engine(steps.ENGINE)["endpoint"], steps.PROMPT)
         tab.picture("daemon")
         assert tab.complaints == []

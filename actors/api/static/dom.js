@@ -32,7 +32,8 @@ function fit(node, wanted) {
     if (node.data !== text) node.data = text;
     return node;
   }
-  const same = node?.tag === wanted.tag && node.key === wanted.props.key;
+  const owned = Boolean(wanted.props.own);  // what draws itself is never made of what does not
+  const same = node?.tag === wanted.tag && node.key === wanted.props.key && node.owned === owned;
   const element = same ? node : make(wanted);
   set(element, wanted.props);
   if (wanted.props.own) element.view = wanted.props.own(element, element.view);
@@ -42,7 +43,7 @@ function fit(node, wanted) {
 
 function make({ tag, props }) {
   const element = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
-  Object.assign(element, { tag, key: props.key, had: {} });
+  Object.assign(element, { tag, key: props.key, owned: Boolean(props.own), had: {} });
   return element;
 }
 

@@ -58,20 +58,25 @@ export function verdict(state) {
   ];
 }
 
+/* Tone, headline, and what more there is: first whether the engines serve, then what to look at. */
 function sentence(engines, alerts) {
   const down = engines.filter((engine) => ["bad", "warn"].includes(tone(engine.state)) && engine.state !== "draining");
+  const [name, text, more] = serving(engines, down);
+  const critical = alerts.filter((alert) => alert.severity === "critical").length;
+  if (down.length || !alerts.length) return [name, text, more];
+  const word = critical ? plural(critical, "critical alert") : plural(alerts.length, "alert");
+  return [critical ? "bad" : "warn", text, [more, `${word} to look at`].filter(Boolean).join("; ")];
+}
+
+function serving(engines, down) {
   const ready = engines.filter((engine) => engine.state === "ready").length;
-  const critical = alerts.filter((alert) => alert.severity === "critical");
+  const coming = engines.length - ready;
+  if (!engines.length) return ["idle", "No engine is wanted here", "The machine is ready for one."];
   if (down.length === 1) return ["bad", `${down[0].name} is not serving`, down[0].why];
   if (down.length) return ["bad", `${down.length} of ${engines.length} engines are not serving`, down.map((engine) => engine.name).join(", ")];
-  if (critical.length) return ["bad", plural(critical.length, "critical alert"), critical[0].text];
-  const others = alerts.length ? `${plural(alerts.length, "alert")} to look at` : "";
-  const name = alerts.length ? "warn" : "good";
-  if (!engines.length) return [alerts.length ? "warn" : "idle", "No engine is wanted here", others || "The machine is ready for one."];
-  const coming = engines.length - ready;
-  if (!ready) return ["busy", `${plural(engines.length, "engine")} on the way`, others];
-  if (coming) return [name, `${ready} of ${engines.length} engines are serving`, [`${plural(coming, "other")} on the way`, others].filter(Boolean).join("; ")];
-  return [name, engines.length === 1 ? `${engines[0].name} is serving` : `All ${engines.length} engines are serving`, others];
+  if (!ready) return ["busy", engines.length === 1 ? `${engines[0].name} is on the way` : `${engines.length} engines are on the way`, engines[0].why];
+  if (coming) return ["good", `${ready} of ${engines.length} engines are serving`, `${plural(coming, "other")} on the way`];
+  return ["good", engines.length === 1 ? `${engines[0].name} is serving` : `All ${engines.length} engines are serving`, ""];
 }
 
 function figures(state) {

@@ -7,7 +7,7 @@ const TONES = {
   good: ["ready", "running", "connected", "done", "complete"],
   bad: ["gave_up", "failed", "wedged", "error", "critical", "deregistered"],
   warn: ["backoff", "warning", "waiting", "draining", "paused"],
-  busy: ["starting", "loading", "stopping", "connecting", "enrolling", "queued", "verifying", "pulling"],
+  busy: ["starting", "loading", "stopping", "connecting", "enrolling", "queued", "resolving", "transferring", "verifying", "pulling"],
 };
 const OF = new Map(Object.entries(TONES).flatMap(([tone, states]) => states.map((state) => [state, tone])));
 

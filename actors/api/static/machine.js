@@ -79,7 +79,7 @@ export function host(state) {
   const used = total == null ? null : total - figures["memory.available_bytes"];
   const share = (value) => percent(value);
   const mib = (value) => rate(value * MIB);
-  const axis = (value) => (value >= 1024 ? `${count(value / 1024)} G` : `${count(value)} M`);
+  const axis = (value) => (value >= 1024 ? `${count(value / 1024)} G` : value >= 1 || value === 0 ? `${count(value)} M` : `${Math.round(value * 1024)} K`);
   const two = (one, other, name, second) => [{ ...line(one, name, mib), axis }, { ...line(other, second, mib), dash: true }];
   return [
     tile(state, "Processors", percent(figures["cpu.busy"]), `load ${count(figures.load1)}`, figures["cpu.busy"], [line("cpu", "busy", share)], 1, true),

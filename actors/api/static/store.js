@@ -5,7 +5,7 @@ import { percent, rate, size, span, words } from "./format.js";
 import { badge } from "./icons.js";
 
 // A download that runs is not done, and one that waits for another is no trouble.
-const STATES = { running: ["busy", "downloading"], waiting: ["idle", "waiting"] };
+const STATES = { running: ["busy", "downloading"], transferring: ["busy", "downloading"], waiting: ["idle", "waiting"] };
 
 export function downloads(state) {
   const found = state.facts.transfers ?? [];

@@ -186,7 +186,7 @@ class Daemon:
             actor=event.path,
             incarnation=event.incarnation,
             why=event.reason,
-            detail=event.detail or None,
+            detail=str(event.detail) or None,
             next_try_s=event.next_try_s,
         )
 

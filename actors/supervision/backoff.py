@@ -26,7 +26,9 @@ def delay_s(backoff: Backoff, failures: int, rng: Random) -> float:
 
 def longest_s(backoff: Backoff, failures: int) -> float:
     """The most seconds that `failures` failures in a row can spend waiting."""
-    return sum(base_delay_s(backoff, n) for n in range(1, failures + 1))
+    growing = min(failures, EXPONENT_MAX + 2)
+    settled = (failures - growing) * base_delay_s(backoff, EXPONENT_MAX + 2)
+    return sum(base_delay_s(backoff, n) for n in range(1, growing + 1)) + settled
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SupervisionEvent:
-    """One event. `at` is monotonic seconds, `detail` may be several lines (a traceback, a stack)."""
+    """One event. `at` is monotonic seconds; str(detail) may be several lines (a traceback), made when it is shown."""
 
     seq: int
     at: float
@@ -20,7 +20,7 @@ class SupervisionEvent:
     severity: str = "info"
     incarnation: int = 0
     reason: str = ""
-    detail: str = ""
+    detail: object = ""
     next_try_s: float | None = None
 
 
@@ -42,7 +42,7 @@ class EventLog:
         severity: str = "info",
         incarnation: int = 0,
         reason: str = "",
-        detail: str = "",
+        detail: object = "",
         next_try_s: float | None = None,
     ) -> None:
         """Keep an event, and tell the observer; a failing observer is counted, never raised."""

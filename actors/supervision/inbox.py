@@ -1,4 +1,4 @@
-"""pykka's view of our mailbox, so that a pykka ActorRef works too: tell, ask and stop end up in the cell."""
+"""pykka's view of our actors, so that a pykka ActorRef works too: tell, ask and stop end up in the cell."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,23 @@ if TYPE_CHECKING:
     from pykka._envelope import Envelope as PykkaEnvelope
 
     from .incarnation import Incarnation
+
+
+class Ended:
+    """pykka's flag that the actor has ended. Nobody waits for it, and an Event takes 0.8 KiB of every actor."""
+
+    __slots__ = ("_set",)
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        """Whether it has ended."""
+        return self._set
+
+    def set(self) -> None:
+        """It has."""
+        self._set = True
 
 
 class Inbox:

@@ -15,7 +15,7 @@ from .death import Death, death_of
 from .envelope import Envelope, Posted
 from .errors import ActorCrashed, AskTimeout, Ignore, Refusal
 from .future import Future, why
-from .inbox import Inbox
+from .inbox import Ended, Inbox
 from .mailbox import Consumer
 from .signals import Down, Ignored, Kind, Ready, Recovered, Signal
 from .spec import ChildSpec, spent
@@ -84,6 +84,7 @@ class Incarnation(pykka.ThreadingActor):
         self._behaviour: Behaviour | None = None
         self._down_sent = False
         super().__init__()
+        self.actor_stopped = self.actor_ref.actor_stopped = Ended()  # type: ignore[assignment]  # see Ended
 
     def _create_actor_inbox(self) -> Inbox:  # type: ignore[override]  # pykka calls it on the instance; ours needs it
         return Inbox(self)

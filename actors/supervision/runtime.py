@@ -2,7 +2,7 @@
 
 Everything else here is built on these: mailboxes and futures park, the timer wheel and the watchdog are
 workers that park with a timeout, tasks and incarnations are workers. A runtime of greenlets on a virtual
-clock is a second implementation of the same four words, with nothing else to replace.
+clock is a second implementation of the same five words, with nothing else to replace.
 """
 
 import random

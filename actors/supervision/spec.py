@@ -75,14 +75,14 @@ class Backoff:
     jitter: float = 0.3
     """Share of a delay that chance may take away, 0..1."""
     reset_after_s: float | None = None
-    """A child that ran this long is healthy again; None means twice `max_s`."""
+    """A child that ran this long is healthy again; None means twice `max_s`, at least 1 s."""
     immediate_first: bool = True
     """The first restart after a healthy spell has no delay, as in OTP."""
 
     @property
     def healthy_after_s(self) -> float:
         """Seconds of running after which failures are forgotten."""
-        return 2 * self.max_s if self.reset_after_s is None else self.reset_after_s
+        return max(1.0, 2 * self.max_s) if self.reset_after_s is None else self.reset_after_s
 
 
 @dataclass(frozen=True, slots=True)

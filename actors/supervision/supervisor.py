@@ -176,7 +176,7 @@ class SupervisorBehaviour:
             severity=report.severity,
             incarnation=report.incarnation,
             reason=report.reason,
-            detail=str(report.detail),
+            detail=report.detail,
             next_try_s=report.next_try_s,
         )
 

@@ -10,6 +10,9 @@ import time
 import traceback
 from collections.abc import Callable
 
+LINGER_S = 0.05
+"""How long a thread without work stays: a restart at once needs far less, and an idle daemon shall have few."""
+
 
 class ThreadParker:
     """A lock that is free exactly when a wake is pending; a Condition would make a new lock for each wait."""
@@ -33,35 +36,67 @@ class ThreadParker:
 
 
 class ThreadWorker:
-    """A daemon thread that was started."""
+    """One function on a daemon thread, in a copy of the context of whoever made it; the thread may run others later."""
 
-    __slots__ = ("_thread", "name")
+    __slots__ = ("_context", "_ended", "_fn", "_ident", "name")
 
-    def __init__(self, thread: threading.Thread) -> None:
-        self._thread, self.name = thread, thread.name
+    def __init__(self, name: str, fn: Callable[[], None]) -> None:
+        self.name, self._fn = name, fn
+        self._context = contextvars.copy_context()
+        self._ident = 0
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def run(self) -> None:
+        """Run the function in this thread, and hold nothing of it afterwards."""
+        context, fn = self._context, self._fn
+        del self._context, self._fn
+        self._ident = threading.get_ident()
+        try:
+            context.run(fn)
+        finally:
+            self._ident = 0
+            self._ended.release()
 
     def is_alive(self) -> bool:
         """Whether its function has not returned yet."""
-        return self._thread.is_alive()
+        return self._ended.locked()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for its end; False when it still runs. A thread does not wait for itself."""
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        """Wait for its end; False when it still runs. A worker does not wait for itself."""
+        if self._ident != threading.get_ident() and self._ended.acquire(timeout=max(0.0, timeout_s)):
+            self._ended.release()
+            return True
+        return not self.is_alive()
 
     def stack(self) -> str:
         """Where the thread is now, innermost call last."""
-        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001  # the documented way to one thread's frame
+        frame = sys._current_frames().get(self._ident)  # noqa: SLF001  # the documented way to one thread's frame
         return "".join(traceback.format_stack(frame)) if frame else ""
 
 
+class Spare:
+    """A thread that has nothing to do, and waits a moment for another worker."""
+
+    __slots__ = ("parker", "worker")
+
+    def __init__(self) -> None:
+        self.parker = ThreadParker()
+        self.worker: ThreadWorker | None = None
+
+
 class ThreadRuntime:
-    """One daemon thread a worker. `seed` makes the random numbers, not the scheduling, repeatable."""
+    """Workers on daemon threads. `seed` makes the random numbers, not the scheduling, repeatable.
+
+    A thread whose worker has ended waits `LINGER_S` for the next one: a crashed actor is followed at once by its
+    replacement, and a thread that is there is worth half of the time of a restart.
+    """
 
     def __init__(self, *, seed: int | None = None, stack_bytes: int = 512 * 1024) -> None:
         self.seed = secrets.randbits(64) if seed is None else seed
         self._stack_bytes = stack_bytes
+        self._spares: list[Spare] = []
+        self._spares_lock = threading.Lock()
         self.now: Callable[[], float] = time.monotonic
         self.lock = threading.Lock
         self.parker = ThreadParker
@@ -71,9 +106,32 @@ class ThreadRuntime:
         return random.Random(f"{self.seed}/{name}")  # noqa: S311  # jitter, not secrets
 
     def spawn(self, name: str, fn: Callable[[], None]) -> ThreadWorker:
-        """Start a daemon thread with a copy of the caller's context variables."""
+        """Start a worker with a copy of the caller's context variables."""
+        worker = ThreadWorker(name, fn)
+        with self._spares_lock:
+            spare = self._spares.pop() if self._spares else None
+            if spare is not None:
+                spare.worker = worker
+        if spare is not None:
+            spare.parker.unpark()
+            return worker
         threading.stack_size(self._stack_bytes)  # each time: merely reading it sets it back to the default
-        run = contextvars.copy_context().run
-        thread = threading.Thread(target=run, args=(fn,), name=name, daemon=True)
-        thread.start()
-        return ThreadWorker(thread)
+        threading.Thread(target=self._work, args=([worker],), name=name, daemon=True).start()
+        return worker
+
+    def _work(self, first: list[ThreadWorker]) -> None:
+        """The life of one thread: its first worker, and whichever comes while it waits."""
+        thread, worker = threading.current_thread(), first.pop()
+        while True:
+            worker.run()
+            thread.name = "spare"
+            spare = Spare()
+            with self._spares_lock:
+                self._spares.append(spare)
+            spare.parker.park(LINGER_S)
+            with self._spares_lock:
+                if spare.worker is None:
+                    self._spares.remove(spare)
+                    return
+            worker = spare.worker
+            thread.name = worker.name

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from actors.supervision.backoff import base_delay_s, longest_s
 from actors.supervision.errors import Ignore, SpecError, StartFailed
 from actors.supervision.messages import (
     ChildCounts,
@@ -33,6 +34,8 @@ from actors.supervision.spec import (
 from actors.supervision.system import System
 from actors.supervision.validate import check_supervisor
 from tests.actors.supervision.harness import FAST, Boom, crash, incarnation
+
+AT_ONCE = Backoff(min_s=0.0, max_s=0.0)
 
 
 def decline(actor):
@@ -252,6 +255,14 @@ def test_c13_significant_invalid(restart, rule, good):
     with pytest.raises(SpecError) as refused:
         check_supervisor("/root", spec)
     assert refused.value.field == "significant"
+
+
+def test_c14_the_longest_wait_is_the_sum_of_all_and_costs_nothing():
+    for backoff in (Backoff(), Backoff(immediate_first=False), Backoff(min_s=1.0, max_s=3.0, factor=1.0), AT_ONCE):
+        for failures in (0, 1, 2, 33, 34, 35, 300):
+            each = sum(base_delay_s(backoff, n) for n in range(1, failures + 1))
+            assert longest_s(backoff, failures) == pytest.approx(each)
+    assert longest_s(AT_ONCE, 10**15) == 0.0
 
 
 def test_c14_unreachable_intensity():

@@ -6,7 +6,6 @@ the same turn for turn. One process for each core: the seeds share nothing.
 
 import itertools
 import os
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -55,7 +54,7 @@ def _seen(report: Report, *, replay_differs: bool) -> Seen:
     return Seen(
         report.seed,
         report.hours,
-        sum(report.faults.values()),
+        len(report.struck),
         len(report.lost),
         len(report.doubled),
         len(report.stopped),
@@ -83,7 +82,9 @@ def run() -> list[Result]:
                     wrong=bool(seen.wrong),
                 )
                 for text in seen.wrong:
-                    print(text, file=sys.stderr)
+                    say(text)
+                if seen.wrong:
+                    say(f"python -m tests.simulation {seen.seed} --hours {HOURS_A_SEED:g} finds the fewest faults")
             say(f"{hours:.0f} hours, {totals['faults']} faults, {totals['wrong']} seeds with a violation")
     minutes = (time.monotonic() - begun) / 60
     say(f"seeds {FIRST_SEED} to {next(seeds) - 1}")

@@ -38,6 +38,10 @@ class Container:
     def generation(self):
         return int(self.request.labels[labels.LABEL_GENERATION])
 
+    @property
+    def foreign(self):
+        return self.request is None
+
     def healthy(self, now):
         return self.running and not self.sick and now >= self.serves_at
 
@@ -61,6 +65,15 @@ class SimDocker:
         self.judge = lambda container, deed: None
         self.on_start = lambda container: None
         self._serial = 0
+
+    def stranger(self):
+        """A container of somebody else, which runs beside ours."""
+        made = Container(self.new_id(), None, self.schedule.now, running=True)
+        self.containers[made.id] = made
+
+    @property
+    def ours(self):
+        return [one for one in self.containers.values() if not one.foreign]
 
     def new_id(self):
         self._serial += 1
@@ -94,7 +107,8 @@ class SimDocker:
             self.tell("destroy", container)
 
     def running(self, engine=None):
-        return [one for one in self.containers.values() if one.running and engine in {None, one.engine}]
+        """Ours that run."""
+        return [one for one in self.ours if one.running and engine in {None, one.engine}]
 
 
 class SimClient:
@@ -144,7 +158,7 @@ class SimClient:
 
     def find(self, agent_id, engine=None):
         self._call()
-        return [self._seen(one) for one in self._docker.containers.values() if engine in {None, one.engine}]
+        return [self._seen(one) for one in self._docker.ours if engine in {None, one.engine}]
 
     def inspect(self, container_id):
         self._call()
@@ -159,7 +173,7 @@ class SimClient:
 
     def create(self, request):
         self._call()
-        if any(one.request.name == request.name for one in self._docker.containers.values()):
+        if any(one.request.name == request.name for one in self._docker.ours):
             raise DockerError("E_DOCKER", f"the name {request.name} is taken")
         made = Container(self._docker.new_id(), request, self._runtime.now())
         self._docker.containers[made.id] = made

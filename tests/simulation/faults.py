@@ -1,64 +1,34 @@
-"""What goes wrong. One fault at a time is drawn by the seed and done to the world; each has a name for the report."""
+"""What goes wrong, and when: a plan that follows from the seed. Each fault has a number and chances of its own, so that
+a run with some of them left out does the others as before; each kind has a name for the report.
+"""
 
-import asyncio
+import random
 from dataclasses import dataclass
 
 from actors.supervision.signals import Probe
-from actors.supervision.worker import ActorBehaviour
+from tests.simulation.saboteur import Injected, Trap
+
+FIRST_S = 60.0
 
 
-class Injected(Exception):  # noqa: N818  # a fault, not an error of ours
-    """The fault that a handler meets."""
+@dataclass(frozen=True)
+class Struck:
+    """A fault that was done."""
+
+    number: int
+    at: float
+    name: str
+
+    def __str__(self):
+        return f"#{self.number} {self.name} at {self.at:.1f}"
 
 
-BASES = (SystemExit, KeyboardInterrupt, asyncio.CancelledError, MemoryError, GeneratorExit)
-HANG_S = (5.0, 400.0)
-
-
-@dataclass
-class Trap:
-    """The next message of this actor fails: `how` is before, after, base or hang."""
-
-    path: str
-    how: str
-
-
-class Saboteur:
-    """Takes the place of every actor's message handler while a world runs."""
-
-    def __init__(self, world):
-        self._world = world
-        self._handler = ActorBehaviour.on_message
-        self.traps = {}
-
-    def __enter__(self):
-        handler, saboteur = self._handler, self
-
-        def on_message(behaviour, message, future):
-            actor = behaviour._actor
-            trap = saboteur.traps.pop(actor.context.path, None) if saboteur.traps else None
-            if trap is None:
-                return handler(behaviour, message, future)
-            return saboteur.spring(trap, actor, lambda: handler(behaviour, message, future))
-
-        ActorBehaviour.on_message = on_message
-        return self
-
-    def __exit__(self, *_):
-        ActorBehaviour.on_message = self._handler
-
-    def spring(self, trap, actor, handle):
-        rng = self._world.rng
-        if trap.how == "before":
-            raise Injected("before the effect")
-        if trap.how == "base":
-            raise rng.choice(BASES)("leaked")
-        if trap.how == "hang":
-            self._world.process.runtime.parker().park(rng.uniform(*HANG_S))
-        answer = handle()
-        if trap.how == "after":
-            raise Injected("after the effect")
-        return answer
+def pauses(seed, rate_s):
+    """Seconds before each fault of a run, counted from the one before; its number is its place."""
+    rng = random.Random(f"{seed}/faults")
+    yield FIRST_S
+    while True:
+        yield rng.expovariate(1 / rate_s)
 
 
 def _raise():
@@ -66,22 +36,22 @@ def _raise():
 
 
 class Faults:
-    """Draws and does faults; `done` counts them by name."""
+    """Draws and does faults; `done` is the list of them."""
 
     def __init__(self, world, saboteur):
         self._world, self._saboteur = world, saboteur
-        self.done = {}
+        self.done = []
         self._kinds = [(name.removeprefix("do_"), getattr(self, name)) for name in dir(self) if name.startswith("do_")]
 
-    def strike(self):
-        """One fault of a kind that can be done now."""
-        rng = self._world.rng
+    def strike(self, number):
+        """The fault of this number: of a kind that can be done now."""
+        rng = random.Random(f"{self._world.report.seed}/fault/{number}")
         for _ in range(10):
             name, deed = rng.choice(self._kinds)
             if deed(rng) is not False:
-                self.done[name] = self.done.get(name, 0) + 1
-                return name
-        return ""
+                self.done.append(Struck(number, self._world.schedule.now, name))
+                self._world.note(f"fault: {self.done[-1]}")
+                return
 
     def _paths(self):
         process = self._world.process
@@ -95,7 +65,7 @@ class Faults:
         if not paths:
             return False
         path = rng.choice(paths)
-        self._saboteur.traps[path] = Trap(path, how)
+        self._saboteur.traps[path] = Trap.drawn(path, how, rng)
         return True
 
     # -- the agent ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The conversation is what the agent's link actor talks through instead of a socke
 directions, acknowledgements, and everything a network does to them. Signatures are real ones.
 """
 
+import random
 from collections import Counter, deque
 
 from actors.link.messages import Got, KeyTaken, PeerHas, SessionDown, SessionUp
@@ -18,14 +19,23 @@ from tests.fakes.trust import AGENT, key
 ENGINES = tuple(f"e{number}" for number in range(1, 6))
 TTL_MS = 600_000
 LATENCY_S = (0.002, 0.08)
-TAKES_NOTHING = frozenset({"E_STALE", "E_NOT_FOUND", "E_BUSY", "E_SPEC", "expired"})
+TAKES_NOTHING = frozenset(
+    {"E_STALE", "E_NOT_FOUND", "E_BUSY", "E_SPEC", "E_POLICY.image", "E_POLICY.device", "expired"}
+)
 """Failures of a command that change nothing on the machine."""
 
 
-def spec_of(version):
+WANTED_GPUS = dict(zip(ENGINES, (0, 1, 1, 2, 2), strict=True))
+"""More than the machine has, so that some are refused."""
+FORBIDDEN = "evil/"
+"""Images that the policy of the simulated server does not allow."""
+
+
+def spec_of(version, image="sim/llama", gpus=0):
     return EngineSpec(
         kind="llamacpp",
-        image=f"sim/llama:{version}",
+        image=f"{image}:{version}",
+        gpus={"count": gpus},
         model={"uri": "hf://sim/tiny"},
         memory_bytes=1 << 28,
         restart={"attempts": 5, "within_s": 600.0, "retry_after_giving_up_s": 900.0},
@@ -67,15 +77,16 @@ class Command:
 class SimMaster:
     """`down` cuts every conversation; `has` is how far the agent's stream is in the book."""
 
-    def __init__(self, schedule, rng, wall):
-        self.schedule, self.rng, self.wall = schedule, rng, wall
+    def __init__(self, schedule, seed, wall):
+        self.schedule, self.wall = schedule, wall
+        self.rng, self.operator = random.Random(f"{seed}/master"), random.Random(f"{seed}/commands")
         self.commands = []
         self.by_id = {}
         self.has = 0
         self.generation = Counter()
         self.events = Counter()
         self.faults = []
-        self.note = lambda text: None
+        self.note = self.twice = lambda text: None
         self.partitioned = False
         self.conversation = None
         self.late_s = 0.0
@@ -99,7 +110,7 @@ class SimMaster:
 
     def operate(self):
         """Command something."""
-        name, roll = self.rng.choice(ENGINES), self.rng.random()
+        name, roll = self.operator.choice(ENGINES), self.operator.random()
         if roll < 0.05:
             self.issue(AgentDrain(enabled=False))
             return
@@ -108,10 +119,12 @@ class SimMaster:
             return
         self.generation[name] += 1
         generation = self.generation[name]
+        image = f"{FORBIDDEN}llama" if self.operator.random() < 0.05 else "sim/llama"
+        spec = spec_of(generation, image, WANTED_GPUS[name])
         if roll < 0.55:
-            self.issue(EngineStart(name=name, generation=generation, spec=spec_of(generation)))
+            self.issue(EngineStart(name=name, generation=generation, spec=spec))
         elif roll < 0.75:
-            self.issue(EngineUpdate(name=name, generation=generation, spec=spec_of(generation)))
+            self.issue(EngineUpdate(name=name, generation=generation, spec=spec))
         else:
             self.issue(EngineStop(name=name, generation=generation, drain_s=2.0))
 
@@ -149,6 +162,8 @@ class SimMaster:
                 results = self.by_id[command_id].results
                 if message not in results:  # the same one comes again when the command was sent again
                     results.append(message)
+                    if len(results) > 1:
+                        self.twice(f"{len(results)} ends of {self.by_id[command_id]}")
                 code = message.error.code if message.error else ""
                 self.note(f"{message.state} {code} {self.by_id[command_id]}")
             case Event(kind=kind, subject=subject, text=text):

@@ -18,6 +18,7 @@ LOOK_S = 10.0
 """Between two looks of the watchdog that stands for systemd's."""
 MISSED_MAX = 4
 START_S = 120.0
+GPUS = tuple(f"GPU-{number:08d}-0000-0000-0000-000000000000" for number in range(4))
 
 
 class Silent(Actor):
@@ -35,7 +36,7 @@ class SimWiring(Wiring):
         client = SimClient(world.docker, runtime)
         self.containers, self.prober, self.models = Breaker(client), client, SimModels()
         self.ports = Ports(settings.engines, client.free)
-        self.machine = Machine(64.0, 1 << 40, ())
+        self.machine = Machine(64.0, 1 << 40, GPUS)
         self.opened = world.disk.opened
         self._world, self._runtime = world, runtime
         self.conversation = self._converse
@@ -73,7 +74,7 @@ class Process:
     """From its start to its death. `ended` becomes the reason; the machine starts the next one."""
 
     def __init__(self, world, number):
-        self.world = world
+        self.world, self.number = world, number
         self.runtime = SimRuntime(world.schedule, f"process {number}")
         self.system = None
         self.wiring = None

@@ -57,9 +57,9 @@ class Schedule:
         """This worker can run."""
         self._ready.append(worker)
 
-    def run_until(self, end: float) -> None:
-        """Let everybody run until that time; the caller is nobody's worker."""
-        while self.turn(end):
+    def run_until(self, end: float, enough: Callable[[], bool] = lambda: False) -> None:
+        """Let everybody run until that time, or until it is enough; the caller is nobody's worker."""
+        while not enough() and self.turn(end):
             pass
 
     def turn(self, end: float = float("inf")) -> bool:

@@ -1,8 +1,10 @@
 """A simulated server with an agent on it, run for hours under faults, and what must hold whatever happens.
 
 Everything follows from the seed: the same seed gives the same run, turn for turn, and `trace` proves it. The rules that
-are checked are the house's "what it must never do": no accepted command is lost, none is done twice, no healthy engine
-is stopped but by a command, and when the faults end everything that is wanted runs.
+are checked are the house's "what it must never do", each when it happens: no accepted command is lost, none is done
+twice, no healthy engine is stopped but by a command, nothing that is not ours is touched, nothing runs that the policy
+does not allow, no two engines have one GPU. When the faults end, everything that is wanted runs. Beside them stand the
+invariants of the supervision, after every event of every supervisor.
 """
 
 import gc
@@ -10,18 +12,20 @@ import logging
 import random
 import shutil
 import tempfile
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from tests.simulation.disk import SimDisk
-from tests.simulation.docker import SimDocker
-from tests.simulation.faults import Faults, Saboteur
-from tests.simulation.master import ENGINES, SimMaster
+from tests.simulation.docker import KILLED, SimDocker
+from tests.simulation.faults import Faults, pauses
+from tests.simulation.invariants import Invariants
+from tests.simulation.master import ENGINES, FORBIDDEN, SimMaster
 from tests.simulation.process import Process, settings_of
 from tests.simulation.runtime import Schedule
+from tests.simulation.saboteur import Saboteur
 
 EPOCH = 1_800_000_000.0
 HOUR_S = 3_600.0
@@ -37,11 +41,14 @@ class Report:
 
     seed: int
     hours: float = 0.0
-    faults: Counter = field(default_factory=Counter)
+    struck: list = field(default_factory=list)
+    """The faults that were done, in order."""
     commands: int = 0
     processes: int = 0
     turns: int = 0
     trace: int = 0
+    checks: int = 0
+    """Of a supervisor's invariants."""
     lost: list = field(default_factory=list)
     doubled: list = field(default_factory=list)
     stopped: list = field(default_factory=list)
@@ -52,13 +59,20 @@ class Report:
     def violations(self):
         return [*self.lost, *self.doubled, *self.stopped, *self.wrong]
 
+    @property
+    def kinds(self):
+        """Which rules were broken."""
+        return frozenset(kind for kind in ("lost", "doubled", "stopped", "wrong") if getattr(self, kind))
+
 
 class World:
-    """One server. `rate_s`: mean seconds between faults; `command_s`: between commands."""
+    """One server. `rate_s`: mean seconds between faults; `command_s`: between commands. `only`: the numbers of the
+    faults that are done, instead of all; `until`: ends at the first violation of one of these kinds.
+    """
 
-    def __init__(self, seed, folder, *, rate_s=60.0, command_s=90.0):
+    def __init__(self, seed, folder, *, rate_s=60.0, command_s=90.0, only=None, until=frozenset()):
         self.schedule = Schedule(seed)
-        self.rng = random.Random(f"{seed}/world")
+        self.operator = random.Random(f"{seed}/operator")
         self.report = Report(seed)
         self.settings = settings_of(Path(folder))
         self.settings.paths.state_dir.mkdir(parents=True)
@@ -66,13 +80,16 @@ class World:
         self.disk.on_death = self._died_writing
         self.docker = SimDocker(self.schedule, random.Random(f"{seed}/docker"))
         self.docker.judge, self.docker.on_start = self._judge, self._started
+        self.docker.stranger()
         self.clock_offset_s = 0.0
-        self.master = SimMaster(self.schedule, random.Random(f"{seed}/master"), lambda: EPOCH + self.schedule.now)
+        self.master = SimMaster(self.schedule, seed, lambda: EPOCH + self.schedule.now)
         self.master.note = self.note
+        self.master.twice = lambda text: self._violation(self.report.doubled, text)
         self.process = None
         self.story = deque(maxlen=KEPT_LINES)
-        self._rate_s, self._command_s = rate_s, command_s
-        self._calm = False
+        self._rate_s, self._command_s, self._only, self._until = rate_s, command_s, only, until
+        self._calm = self._enough = False
+        self.invariants = Invariants(lambda text: self._violation(self.report.wrong, text))
         self.schedule.after_turn = self._after_turn
 
     # -- time and the process --------------------------------------------------------------------------------
@@ -89,6 +106,7 @@ class World:
 
     def start(self):
         self.report.processes += 1
+        self.invariants.new_process()
         self.process = Process(self, self.report.processes)
 
     def kill(self, why):
@@ -106,7 +124,7 @@ class World:
         self.report.wrong += [f"escaped: {text}" for text in process.runtime.escaped]
         process.bury()
         self.master.conversation = None
-        self.schedule.after(self.rng.uniform(*RESTART_S), self.start)
+        self.schedule.after(random.Random(f"{self.report.seed}/start/{process.number}").uniform(*RESTART_S), self.start)
 
     def _died_writing(self, how):
         """The disk has killed the process in the middle of a write; its files are what the next one finds."""
@@ -131,62 +149,70 @@ class World:
     def heal_link(self):
         self.master.partitioned = False
 
-    def _strike(self, faults):
-        if self._calm:
-            return
-        name = faults.strike()
-        self.note(f"fault: {name}")
-        self.schedule.after(self.rng.expovariate(1 / self._rate_s), lambda: self._strike(faults))
+    def _strike(self, faults, plan):
+        """Wait for the next fault of the plan, do it, and so on; one that is left out takes its time all the same."""
+        number, pause_s = next(plan)
+
+        def strike():
+            if self._calm:
+                return
+            if self._only is None or number in self._only:
+                faults.strike(number)
+            self._strike(faults, plan)
+
+        self.schedule.after(pause_s, strike)
 
     def _operate(self):
         if self._calm:
             return
         self.master.operate()
-        self.schedule.after(self.rng.expovariate(1 / self._command_s), self._operate)
+        self.schedule.after(self.operator.expovariate(1 / self._command_s), self._operate)
 
     # -- what must hold ------------------------------------------------------------------------------------------
 
     def _judge(self, container, deed):
-        if container.healthy(self.schedule.now) and not self.master.may_end(container):
+        if container.foreign:
+            self._violation(self.report.wrong, f"{deed} of a container that is not ours")
+        elif container.healthy(self.schedule.now) and not self.master.may_end(container):
             self._violation(self.report.stopped, f"{deed} of the healthy {container.engine}/{container.generation}")
 
     def _started(self, container):
-        self.note(f"container {container.engine}/{container.generation} starts")
-        others = [one for one in self.docker.running(container.engine) if one is not container]
-        if any(one.generation == container.generation for one in others):
+        gpus = " ".join(gpu[:12] for gpu in container.request.gpus)
+        self.note(f"container {container.engine}/{container.generation} starts {gpus}")
+        others = [one for one in self.docker.running() if one is not container and not one.foreign]
+        if any((one.engine, one.generation) == (container.engine, container.generation) for one in others):
             self._violation(self.report.doubled, f"two containers of {container.engine}/{container.generation} run")
+        if container.request.image.startswith(FORBIDDEN):
+            self._violation(self.report.wrong, f"{container.request.image} runs, which the policy does not allow")
+        shared = {gpu: one for one in others for gpu in one.request.gpus if gpu in container.request.gpus}
+        for gpu, one in shared.items():
+            self._violation(self.report.wrong, f"{gpu} is given to {container.engine} and to {one.engine}")
 
     def _violation(self, kind, text):
         kind.append(f"seed {self.report.seed} at {self.schedule.now:.3f}: {text}")
         self.note(f"VIOLATION {text}")
+        self._enough = self._enough or bool(self.report.kinds & self._until)
         if not self.report.story:
             self.report.story = list(self.story)
 
     def run(self, hours):
         """So many hours with faults, then a calm in which everything must heal."""
         begun = self.schedule.now
-        with Saboteur(self) as saboteur, quiet():
+        with Saboteur(self) as saboteur, self.invariants, quiet():
             faults = Faults(self, saboteur)
             self.start()
             self._operate()
-            self.schedule.after(60.0, lambda: self._strike(faults))
-            self.schedule.run_until(begun + hours * HOUR_S)
-            self._calm = True
-            saboteur.traps.clear()
-            self.disk.full, self.disk.next_commit, self.docker.down = False, "", ""
-            self.master.partitioned, self.master.late_s, self.master.repeat = False, 0.0, 0
-            for one in self.docker.running():
-                one.sick = False
-            if self.process is not None:
-                self.process.runtime.refuses_workers = 0
-            self.schedule.run_until(self.schedule.now + CALM_S)
+            self._strike(faults, enumerate(pauses(self.report.seed, self._rate_s)))
+            self._run_until(self.schedule.now + hours * HOUR_S)
+            self._heal(saboteur)
+            self._run_until(self.schedule.now + CALM_S)
             self._account()
             process, self.process = self.process, None
             if process is not None:
                 process.bury()
         report = self.report
         report.hours = (self.schedule.now - begun) / HOUR_S
-        report.faults.update(faults.done)
+        report.struck, report.checks = faults.done, self.invariants.checked
         report.commands, report.turns, report.trace = (
             len(self.master.commands),
             self.schedule.turns,
@@ -194,14 +220,29 @@ class World:
         )
         return report
 
+    def _run_until(self, end):
+        self.schedule.run_until(end, lambda: self._enough)
+
+    def _heal(self, saboteur):
+        self._calm = True
+        saboteur.traps.clear()
+        self.disk.full, self.disk.next_commit, self.docker.down = False, "", ""
+        self.master.partitioned, self.master.late_s, self.master.repeat = False, 0.0, 0
+        for one in self.docker.running():
+            if one.sick:
+                self.docker.die(one, KILLED)
+        if self.process is not None:
+            self.process.runtime.refuses_workers = 0
+
     def _account(self):
         """The end: every command has one end, and what runs is what is wanted."""
+        if self._enough:
+            return
+        self.invariants.at_rest(self.schedule.now)
         for command in self.master.commands:
             what = str(command)
             if not command.ended:
                 self._violation(self.report.lost, f"no end of {what}, accepted: {command.accepted}")
-            if len(command.results) > 1:
-                self._violation(self.report.doubled, f"{len(command.results)} ends of {what}")
         for name in ENGINES:
             self._account_engine(name)
         for text in self.master.faults:

@@ -26,6 +26,8 @@ from actors.api.board import Board, plain
 from actors.api.history import History
 from actors.api.server import Readers
 from actors.clock import WallClock
+from actors.downloads.bodies.api import Bring
+from actors.downloads.bodies.engine import TransferEngine
 from actors.downloads.manager.actor import DownloadManagerActor
 from actors.downloads.messages import LeasesChanged
 from actors.downloads.store import ModelStore
@@ -120,6 +122,7 @@ class Wiring:
         self.ports = Ports(settings.engines)
         downloads = settings.downloads
         self.store = ModelStore(downloads.models_dir, downloads.free_floor_bytes, self._leases_changed)
+        self.bring: Bring = TransferEngine(downloads)
         self.models: Models = self.store
         self.prober: Prober = HttpProber()
         self._gpu_memory: dict[str, int] | None = None
@@ -215,6 +218,7 @@ class Wiring:
         return DownloadManagerActor(
             settings=self.settings.downloads,
             store=self.store,
+            bring=self.bring,
             allowed=lambda uri: source_allowed(policy, uri),
             transfers=self.handle(PATHS.transfers),
             journal_handle=self.handle(PATHS.journal),

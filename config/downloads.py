@@ -26,7 +26,18 @@ class DownloadsSettings(Section):
         description="Hosts on private or loopback addresses that may be asked; none by default.",
     )
     transfers_max: int = Field(default=2, ge=1, le=64, description="Transfers at a time.")
-    connections: int = Field(default=8, ge=1, le=16, description="Connections of one transfer.")
+    connections: int = Field(
+        default=16, ge=1, le=16, description="Most connections of one transfer; as many are used as bring more."
+    )
+    rate_max_bytes_s: int | None = Field(
+        default=None,
+        ge=64 << 10,
+        le=1 << 40,
+        description="Most bytes a second of all transfers together; none: no cap.",
+    )
+    hours: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")] | None = (
+        Field(default=None, description="Local hours in which transfers run, such as 22:00-06:00; none: always.")
+    )
     read_timeout_s: float = Field(
         default=30.0, ge=1.0, le=600.0, description="Without a byte for this long a connection has failed."
     )

@@ -1,7 +1,7 @@
 """What proves a file: SHA-256 of its bytes, or the SHA-1 of a git blob, which covers a header and the bytes."""
 
 import hashlib
-from typing import Protocol
+from typing import Protocol, Self
 
 from .errors import WrongBytesError
 from .manifest import RemoteFile
@@ -15,6 +15,9 @@ class Hash(Protocol):
 
     def hexdigest(self) -> str:
         """The digest so far."""
+
+    def copy(self) -> Self:
+        """Another one that goes on from here."""
 
 
 def begin(file: RemoteFile) -> Hash:

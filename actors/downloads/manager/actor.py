@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from actors.downloads.bodies.api import Bring
 from actors.downloads.errors import DownloadError
 from actors.downloads.messages import LeasesChanged, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
@@ -34,12 +35,14 @@ class DownloadManagerActor(Actor):
         *,
         settings: DownloadsSettings,
         store: ModelStore,
+        bring: Bring,
         allowed: Callable[[str], bool],
         transfers: Handle,
         journal_handle: Handle,
         observers: tuple[Handle, ...],
     ) -> None:
         self._settings, self._store, self._allowed = settings, store, allowed
+        self._bring = bring
         self._transfers, self._journal, self._observers = transfers, journal_handle, observers
         self._running: dict[str, TransferFacts] = {}
         self._waiting: dict[str, list[str]] = {}
@@ -119,11 +122,11 @@ class DownloadManagerActor(Actor):
             self._transfers.tell(StartChild(self._spec(transfer_id, source), self.context.handle))
 
     def _spec(self, transfer_id: str, source: ModelSource) -> ChildSpec:
-        settings, store, manager = self._settings, self._store, self.context.handle
+        settings, store, bring, manager = self._settings, self._store, self._bring, self.context.handle
 
         def factory() -> TransferActor:
             return TransferActor(
-                transfer_id=transfer_id, source=source, settings=settings, store=store, manager=manager
+                transfer_id=transfer_id, source=source, settings=settings, store=store, bring=bring, manager=manager
             )
 
         return ChildSpec(

@@ -1,14 +1,10 @@
-"""One transfer: resolve, fetch the files side by side, prove, publish. A crash of it is resumed, nothing is lost."""
-
-import threading
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+"""One transfer: resolve, bring the files, publish. A crash of it is resumed, nothing is lost."""
 
 import structlog
 
 from actors.downloads import sources
+from actors.downloads.bodies.api import Bring, Control, Progress
 from actors.downloads.errors import DownloadError
-from actors.downloads.fetch import Cancelled, FileFetch, meter
-from actors.downloads.manifest import Manifest
 from actors.downloads.messages import Cancel, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
 from actors.facts import TransferFacts
@@ -19,8 +15,6 @@ from actors.supervision.messages import TaskDone, TaskFailed
 from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 from protocol.messages.reports import Failure
-
-PROGRESS_S = 0.25
 
 
 class TransferActor(Actor):
@@ -33,16 +27,17 @@ class TransferActor(Actor):
         source: ModelSource,
         settings: DownloadsSettings,
         store: ModelStore,
+        bring: Bring,
         manager: Handle,
     ) -> None:
         self._id, self._source, self._settings = transfer_id, source, settings
-        self._store, self._manager = store, manager
-        self._cancel = threading.Event()
+        self._store, self._bring_files, self._manager = store, bring, manager
+        self._control = Control()
         self._log = structlog.get_logger().bind(actor="transfer", transfer=transfer_id)
 
     def on_start(self) -> object:
         """Begin at once; everything that blocks is in one task thread and those that it owns."""
-        self.context.task("bring", self._bring, cancel=self._cancel.set)
+        self.context.task("bring", self._bring, cancel=self._control.cancel)
         return None
 
     def on_message(self, message: object) -> object:
@@ -57,7 +52,7 @@ class TransferActor(Actor):
                     raise RuntimeError(f"the transfer failed: {error}\n{trace}")
                 self._end(self._failure or Failure(code="E_NETWORK", what=error[:4_000]), {})
             case Cancel():
-                self._cancel.set()
+                self._control.cancel()
             case _:
                 self.context.unhandled(message)
         return None
@@ -78,13 +73,13 @@ class TransferActor(Actor):
             raise
 
     def _brought(self) -> dict[str, str | int]:
-        self._show("resolving", 0, 0, None)
+        self._show(Progress("resolving", 0, 0))
         manifest = sources.resolve(self._settings, self._source)
         if not self._store.has(manifest):
             self._store.reserve(manifest)
-            self._fetch_all(manifest)
+            self._bring_files(self._store.staging(manifest), manifest.files, self._control, self._show)
         path = self._store.publish(manifest) if not self._store.has(manifest) else self._store.folder(manifest)
-        self._show("published", manifest.size_bytes, manifest.size_bytes, None)
+        self._show(Progress("published", manifest.size_bytes, manifest.size_bytes))
         return {
             "model": manifest.model,
             "revision": manifest.commit,
@@ -93,31 +88,18 @@ class TransferActor(Actor):
             "files": len(manifest.files),
         }
 
-    def _fetch_all(self, manifest: Manifest) -> None:
-        total = manifest.size_bytes
-        staged = self._store.staging(manifest).files
-        progress = meter(lambda done, rate: self._show("transferring", done, total, rate), PROGRESS_S)
-        fetches = [
-            FileFetch(self._settings, file, staged / file.name, manifest.headers, progress, self._cancel)
-            for file in sorted(manifest.files, key=lambda file: -file.size_bytes)
-        ]
-        workers = min(self._settings.connections, len(fetches))
-        with ThreadPoolExecutor(workers, thread_name_prefix=f"{self.context.path}/file") as pool:
-            futures = [pool.submit(fetch.fetch) for fetch in fetches]
-            done, waiting = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = next((future.exception() for future in done if future.exception()), None)
-            if failed is not None:
-                self._cancel.set()
-                for future in waiting:
-                    future.cancel()
-        if failed is not None and not isinstance(failed, Cancelled):
-            raise failed
-        if self._cancel.is_set():
-            raise Cancelled
-
-    def _show(self, state: str, done: int, total: int, rate: float | None) -> None:
-        eta = (total - done) / rate if rate else None
-        facts = TransferFacts(self._id, self._source.model, self._source.revision, state, done, total, rate, eta)
+    def _show(self, progress: Progress) -> None:
+        facts = TransferFacts(
+            self._id,
+            self._source.model,
+            self._source.revision,
+            progress.state,
+            progress.done_bytes,
+            progress.total_bytes,
+            progress.rate_bytes_s,
+            progress.eta_s,
+            progress.why,
+        )
         self._tell(TransferChanged(facts))
 
     def _tell(self, message: object) -> None:

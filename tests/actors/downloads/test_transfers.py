@@ -1,15 +1,14 @@
 """Transfers over a real tree and a hub on loopback: complete and proven, or a clear error and nothing published."""
 
-import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from actors.downloads.bodies.engine import TransferEngine
 from actors.downloads.errors import DownloadError, SourceError
 from actors.downloads.manager.actor import DownloadManagerActor
 from actors.downloads.manifest import check_names
@@ -55,6 +54,7 @@ class Bench:
             return DownloadManagerActor(
                 settings=configured,
                 store=self.store,
+                bring=TransferEngine(configured),
                 allowed=lambda uri: not uri.startswith("hf://forbidden"),
                 transfers=held[0].handle("/root/transfers"),
                 journal_handle=self.journal,
@@ -206,41 +206,6 @@ def test_a067_private_addresses_are_refused_before_any_connection(host, tmp_path
 def test_file_names_that_are_not_safe_are_refused(names):
     with pytest.raises(SourceError):
         check_names(names)
-
-
-CHILD = """
-import sys, threading
-from pathlib import Path
-from actors.downloads.fetch import FileFetch
-from actors.downloads.manifest import RemoteFile
-from config.downloads import DownloadsSettings
-url, target, size, digest = sys.argv[1:]
-file = RemoteFile("file", int(size), "sha256", digest, (url,))
-settings = DownloadsSettings(models_dir=Path(target).parent, allow_private_hosts=("127.0.0.1",))
-FileFetch(settings, file, Path(target), {}, lambda n: print(n, flush=True), threading.Event()).fetch()
-"""
-
-
-def test_a_kill_in_the_middle_is_resumed_and_little_is_sent_again(hub, tmp_path):
-    big = os.urandom(40 << 20)
-    (hub.root / "org" / "repo" / "big.bin").write_bytes(big)
-    target = tmp_path / "big.bin"
-    argv = [sys.executable, "-c", CHILD, f"{hub.url}/cdn/org/repo/big.bin", str(target), str(len(big))]
-    argv.append(hashlib.sha256(big).hexdigest())
-    child = subprocess.Popen(
-        argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3], env=os.environ | {"PYTHONPATH": "."}
-    )
-    for _ in range(10):
-        child.stdout.readline()
-    child.send_signal(signal.SIGKILL)
-    child.stdout.close()
-    child.wait(10)
-    had = target.with_name("big.bin.part").stat().st_size
-    assert had > 0
-    done = subprocess.run(argv, cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=True)
-    again = sum(int(line) for line in done.stdout.split())
-    assert target.read_bytes() == big
-    assert again <= 1.02 * (len(big) - had)
 
 
 def test_the_tree_is_the_one_that_huggingface_hub_makes(hub, tmp_path, bench):

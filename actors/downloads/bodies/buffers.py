@@ -1,0 +1,46 @@
+"""A bounded pool of page-aligned memory: what O_DIRECT writes from and the network reads into."""
+
+import mmap
+from collections.abc import Iterator
+
+ALIGN_BYTES = 4_096
+
+
+class Buffers:
+    """`count` blocks of `block_bytes`; the one that was given back last is taken first, since it is in the cache.
+
+    The caller's lock guards it. Memory is real only once a block was used.
+    """
+
+    def __init__(self, count: int, block_bytes: int) -> None:
+        self._memory = mmap.mmap(-1, count * block_bytes)
+        whole = memoryview(self._memory)
+        self._views = [whole[at * block_bytes : (at + 1) * block_bytes] for at in range(count)]
+        whole.release()
+        self._free = list(reversed(self._views))
+
+    def take(self) -> memoryview | None:
+        """A block, or None when all are in use."""
+        return self._free.pop() if self._free else None
+
+    def give(self, view: memoryview) -> None:
+        """Back."""
+        self._free.append(view)
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return iter(self._views)
+
+    def close(self) -> None:
+        """Give the memory back to the system; no block may be in use any more."""
+        self._free.clear()
+        for view in self._views:
+            view.release()
+        self._memory.close()
+
+
+def aligned(count: int) -> int:
+    """Rounded up to what O_DIRECT takes."""
+    return -(-count // ALIGN_BYTES) * ALIGN_BYTES

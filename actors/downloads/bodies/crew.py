@@ -1,0 +1,310 @@
+"""What the threads of one transfer share: the queue of blocks, the memory, the state of every file. One lock.
+
+Workers bring blocks, hashers hash them in order, the caller's thread watches. Few operations for each block, none for
+each byte, so that the lock and the GIL are free nearly always.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from actors.downloads.errors import DownloadError
+from actors.downloads.manifest import Manifest
+
+from .api import Control
+from .buffers import Buffers
+from .job import Job
+from .mirrors import Mirror
+from .throttle import Throttle
+
+
+class Taker(Protocol):
+    """A worker, as far as the crew looks at it."""
+
+    number: int
+    rest_until: float
+
+
+OPEN_FILES = 4
+"""Large files on their way at once: each has its own SHA-256, which one thread computes."""
+FINISH_TOGETHER = 64
+"""Small files that are made durable together: one commit of the file system's journal serves them all."""
+SMALL_RANK = 2
+"""A large file that keeps less memory than so many blocks goes before the small files."""
+NAP_S = 0.5
+
+
+@dataclass(slots=True)
+class Item:
+    """What a worker does next."""
+
+    job: Job
+    mirror: Mirror
+    index: int
+    view: memoryview
+    filled: int
+    """Bytes of the block that the partial file has."""
+    stream: bool = False
+    """The whole file in one answer; `index` and `view` mean nothing."""
+
+
+@dataclass(slots=True)
+class Crew:
+    """See the module."""
+
+    manifest: Manifest
+    control: Control
+    jobs: Sequence[Job]
+    buffers: Buffers
+    allowed: int
+    """Workers that may be at work now."""
+    throttle: Throttle
+    clock: Callable[[], float] = time.monotonic
+    lock: threading.Condition = field(default_factory=threading.Condition)
+    error: DownloadError | None = None
+    crashed: Exception | None = None
+    stopping: bool = False
+    held: str = ""
+    """Why nothing is asked for now; empty when all is well."""
+    done_bytes: int = 0
+    received_bytes: int = 0
+    busy: int = 0
+    refused: bool = False
+    """Whether a server asked to be left alone."""
+    unfinished: int = 0
+    _waiting: list[Job] = field(default_factory=list)
+    _open: list[Job] = field(default_factory=list)
+    _small: list[Job] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._waiting = sorted(self.jobs, key=lambda job: job.file.size_bytes)
+        self.unfinished = len(self.jobs)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left to do, or nothing more shall be done."""
+        return self.stopping or self.error is not None or self.control.cancelled or not self.unfinished
+
+    def fail(self, error: DownloadError) -> None:
+        """The transfer cannot end well."""
+        with self.lock:
+            self.error = self.error or error
+            self.lock.notify_all()
+
+    def crash(self, error: Exception) -> None:
+        """A fault of ours."""
+        with self.lock:
+            self.crashed = self.crashed or error
+            self.stopping = True
+            self.lock.notify_all()
+
+    def stop(self) -> None:
+        """Every thread shall return."""
+        with self.lock:
+            self.stopping = True
+            self.lock.notify_all()
+
+    def await_end(self, timeout_s: float) -> None:
+        """For the watching thread: until all is over, or it is time to look."""
+        until = self.clock() + timeout_s
+        with self.lock:
+            while not self.over and (left := until - self.clock()) > 0:
+                self.lock.wait(left)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether workers have nothing to ask for while others are at work."""
+        return not self._waiting and not any(job.blocks.missing for job in self._open)
+
+    def open_jobs(self) -> list[Job]:
+        """Files that are on their way."""
+        with self.lock:
+            return list(self._open)
+
+    # -- workers ---------------------------------------------------------------------------------------------
+
+    def take(self, worker: Taker) -> Item | None:
+        """The next block for a worker; None at the end. It looks up twice a second."""
+        with self.lock:
+            while not self.over:
+                rests = worker.number >= self.allowed or worker.rest_until > self.clock()
+                if not rests and not self.held and not self.control.paused:
+                    item, wait_s = self._next()
+                    if item is not None:
+                        self.busy += 1
+                        return item
+                    self.lock.wait(wait_s)
+                else:
+                    self.lock.wait(NAP_S)
+        return None
+
+    def _next(self) -> tuple[Item | None, float]:
+        now, wait_s = self.clock(), NAP_S
+        for job in self._candidates():
+            mirror = job.mirrors.choose(now)
+            if mirror is None:
+                gone = job.mirrors.exhausted
+                if gone is not None:
+                    self.error = self.error or gone
+                    self.lock.notify_all()
+                    return None, 0.0
+                wait_s = min(wait_s, max(0.01, job.mirrors.wake_at() - now))
+                continue
+            view = self._memory()
+            if view is None:
+                return None, NAP_S
+            if not job.small and not job.mirrors.ranges:
+                job.streaming = True
+                return Item(job, mirror, 0, view, 0, stream=True), 0.0
+            index = job.blocks.take()
+            return Item(job, mirror, index, view, job.blocks.filled.get(index, 0)), 0.0
+        return None, wait_s
+
+    def _candidates(self) -> list[Job]:
+        """Files with a block to ask for; the one that keeps the least memory first, so that all hashers have work."""
+        large = sum(not job.small for job in self._open)
+        wanting = [job for job in self._open if job.blocks.missing and not job.streaming and not job.asking]
+        while self._waiting and (large < OPEN_FILES or self._waiting[-1].small):
+            if self._waiting[-1].small and any(job.small for job in wanting):
+                break
+            job = self._waiting.pop()
+            self._open.append(job)
+            large += not job.small
+            self.done_bytes += job.open()
+            if job.blocks.missing:
+                wanting.append(job)
+            if job.blocks.ready or job.blocks.complete:
+                self.lock.notify_all()
+        return sorted(wanting, key=lambda job: SMALL_RANK if job.small else job.blocks.outstanding)
+
+    def _memory(self) -> memoryview | None:
+        view = self.buffers.take()
+        if view is not None:
+            return view
+        for job in self._open:
+            view = job.blocks.spill()
+            if view is not None:
+                return view
+        return None
+
+    def memory(self) -> memoryview | None:
+        """For one who goes on within an item; None at the end."""
+        with self.lock:
+            while not self.over:
+                view = self._memory()
+                if view is not None:
+                    return view
+                self.lock.wait(NAP_S)
+        return None
+
+    def give(self, view: memoryview) -> None:
+        """Memory that is not needed."""
+        with self.lock:
+            self.buffers.give(view)
+            self.lock.notify()
+
+    def claim(self, job: Job, index: int) -> bool:
+        """For a stream: whether the block it has come to is needed; it is then its own."""
+        with self.lock:
+            found = job.blocks.claim(index)
+            if found:
+                self.done_bytes -= job.blocks.filled.pop(index, 0)
+            return found
+
+    def end_stream(self, job: Job) -> None:
+        """Others may ask for its blocks."""
+        with self.lock:
+            job.streaming = False
+            self.lock.notify_all()
+
+    def wait_for(self, seconds: float) -> None:
+        """To keep the bandwidth cap; ends early when all ends."""
+        until = self.clock() + seconds
+        with self.lock:
+            while not self.over and (left := until - self.clock()) > 0:
+                self.lock.wait(min(left, NAP_S))
+
+    def came(self, mirror: Mirror, count: int, *, much: bool) -> None:
+        """Bytes came and are on disk; `much`: more than a server that gives nearly nothing gives."""
+        with self.lock:
+            if much:
+                mirror.progressed()
+            self.done_bytes += count
+            self.received_bytes += count
+
+    def arrived(self, item: Item) -> None:
+        """A block is whole and on disk: its memory goes to the hasher."""
+        with self.lock:
+            item.job.blocks.tags[item.index] = item.mirror.tag
+            item.job.blocks.arrive(item.index, item.view)
+            self.lock.notify_all()
+
+    def gave_back(self, item: Item, filled: int) -> None:
+        """A block is not whole."""
+        with self.lock:
+            item.job.blocks.give_back(item.index, filled)
+            self.buffers.give(item.view)
+            self.lock.notify_all()
+
+    def lost(self, count: int) -> None:
+        """Bytes that were counted are wrong, or cannot be read."""
+        with self.lock:
+            self.done_bytes -= count
+
+    def idle(self) -> None:
+        """A worker ended its item."""
+        with self.lock:
+            self.busy -= 1
+
+    # -- hashers ---------------------------------------------------------------------------------------------
+
+    def take_hash(self) -> Job | None:
+        """A file with a block to hash, for this thread alone; None at the end."""
+        with self.lock:
+            while not self.over:
+                for job in self._open:
+                    if not job.hashing and (job.blocks.ready or job.blocks.complete):
+                        job.hashing = True
+                        return job
+                self.lock.wait(NAP_S)
+        return None
+
+    def rest_hash(self, job: Job) -> None:
+        """The thread that had the file leaves it; one that is proven is never taken again."""
+        with self.lock:
+            job.hashing = False
+            self.lock.notify_all()
+
+    def proven(self, job: Job) -> None:
+        """A file has the hash that was promised: it gets its final name, small ones in groups."""
+        if job.small:
+            with self.lock:
+                self._small.append(job)
+        else:
+            self._finish([job])
+        with self.lock:
+            due = len(self._small) >= FINISH_TOGETHER or len(self._small) == self.unfinished
+            group, self._small = (self._small, []) if due else ([], self._small)
+        self._finish(group)
+
+    def _finish(self, group: Sequence[Job]) -> None:
+        """Make them durable: all are on their way to the disk before the first is waited for."""
+        for job in group:
+            job.begin_writeback()
+        for job in group:
+            job.finish()
+        with self.lock:
+            for job in group:
+                self._open.remove(job)
+            self.unfinished -= len(group)
+            self.lock.notify_all()
+
+
+def hashers_wanted(files: int) -> int:
+    """Threads that hash: one for each file that may be open, as far as there are cores."""
+    return max(1, min(files, OPEN_FILES, len(os.sched_getaffinity(0))))

@@ -1,0 +1,210 @@
+"""The transfer engine: several files at once, ranged, resumed, hashed from memory while they are written.
+
+The caller's thread watches; bytes come by plain threads that live as long as the transfer. Memory is bounded over all
+transfers together.
+"""
+
+import os
+import shutil
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from actors.downloads import hashing
+from actors.downloads.address import checked
+from actors.downloads.errors import DownloadError
+from actors.downloads.manifest import RemoteFile, Staging
+from config.downloads import DownloadsSettings
+
+from .adapt import FIRST
+from .api import Brought, Cancelled, Control, Progress
+from .asking import Asker
+from .buffers import Buffers
+from .crew import Crew, hashers_wanted
+from .hasher import Hasher
+from .job import Job
+from .partial import failed
+from .throttle import Hours, Throttle
+from .watch import LOOK_S, Watch
+from .worker import Worker
+
+BLOCK_BYTES = 4 << 20
+BLOCKS_MAX = 24
+"""Of all transfers together: 96 MiB."""
+SPARE_BLOCKS = 4
+"""Beyond one for each connection: those that wait for the hash."""
+BLOCKS_LEAST = 6
+READ_BYTES = 1 << 20
+Local = Callable[[], int]
+"""The minute of the local day."""
+
+
+def local_minute() -> int:
+    """By the machine's clock and time zone."""
+    now = time.localtime()
+    return now.tm_hour * 60 + now.tm_min
+
+
+class TransferEngine:
+    """One for the machine; a call brings files. See api.Bring."""
+
+    def __init__(
+        self, settings: DownloadsSettings, minute: Local = local_minute, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        self._settings, self._minute, self._block_bytes = settings, minute, block_bytes
+        self._throttle = Throttle(settings.rate_max_bytes_s)
+        self._hours = Hours.parse(settings.hours) if settings.hours else None
+        self._lock = threading.Lock()
+        self._blocks_left = BLOCKS_MAX
+        self._tls: ssl.SSLContext | None = None
+
+    def __call__(
+        self, staging: Staging, files: Sequence[RemoteFile], control: Control, progress: Callable[[Progress], None]
+    ) -> Brought:
+        """See api.Bring."""
+        begun = time.monotonic()
+        first, twins = _without_twins([file for file in files if not _is_there(staging, file, control)])
+        count = self._borrow()
+        try:
+            received = self._bring(staging, first, control, progress, count) if first else 0
+        finally:
+            with self._lock:
+                self._blocks_left += count
+        for twin, file in twins:
+            _copy(staging.files / file.name, staging.files / twin.name)
+        return Brought(len(files), sum(file.size_bytes for file in files), received, time.monotonic() - begun)
+
+    def _borrow(self) -> int:
+        with self._lock:
+            count = max(BLOCKS_LEAST, min(self._settings.connections + SPARE_BLOCKS, self._blocks_left))
+            self._blocks_left -= count
+            return count
+
+    def _bring(
+        self,
+        staging: Staging,
+        files: Sequence[RemoteFile],
+        control: Control,
+        progress: Callable[[Progress], None],
+        count: int,
+    ) -> int:
+        settings = self._settings
+        buffers = Buffers(count, self._block_bytes)
+        jobs = [Job(file, staging, self._block_bytes, settings.tries) for file in files]
+        most = min(settings.connections, count - 2)
+        crew = Crew(
+            manifest=staging.manifest,
+            control=control,
+            jobs=jobs,
+            buffers=buffers,
+            allowed=min(FIRST, most),
+            throttle=self._throttle,
+        )
+        total = sum(file.size_bytes for file in files)
+        watch = Watch(crew, total, settings.read_timeout_s, most)
+        hashers = [Hasher(crew, self._block_bytes) for _ in range(hashers_wanted(len(files)))]
+        threads = [_started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers)]
+        workers: list[Worker] = []
+        try:
+            while not crew.over:
+                self._hold(crew)
+                while len(workers) < crew.allowed:
+                    workers.append(Worker(len(workers), crew, self._asker(staging)))
+                    threads.append(_started(workers[-1].run, f"bytes-{len(workers) - 1}"))
+                crew.await_end(LOOK_S)
+                watch.look(workers, progress)
+        except DownloadError as error:
+            crew.fail(error)
+        finally:
+            crew.stop()
+            for worker in workers:
+                worker.kill()
+            for thread in threads:
+                thread.join()
+            for job in jobs:
+                job.close()
+            buffers.close()
+        if crew.crashed is not None:
+            raise crew.crashed
+        if crew.error is not None:
+            raise crew.error
+        if crew.unfinished:
+            raise Cancelled
+        return crew.received_bytes
+
+    def _hold(self, crew: Crew) -> None:
+        outside = self._hours is not None and not self._hours.open_at(self._minute())
+        crew.held = f"transfers run in the hours {self._settings.hours}" if outside else ""
+
+    def _asker(self, staging: Staging) -> Asker:
+        settings, manifest = self._settings, staging.manifest
+        return Asker(
+            checked=lambda url: checked(url, settings.allow_private_hosts),
+            tls=self._context,
+            origin=manifest.origin,
+            credentials=manifest.headers,
+            silence_s=settings.read_timeout_s,
+        )
+
+    def _context(self) -> ssl.SSLContext:
+        """One for all: the authorities of the machine are read once."""
+        with self._lock:
+            if self._tls is None:
+                self._tls = ssl.create_default_context()
+            return self._tls
+
+
+def _started(run: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=run, name=f"transfer/{name}")
+    thread.start()
+    return thread
+
+
+def _is_there(staging: Staging, file: RemoteFile, control: Control) -> bool:
+    """Whether a file stands proven under its final name; one that is damaged goes, and is never written into."""
+    target = staging.files / file.name
+    try:
+        with target.open("rb", buffering=0) as there:
+            state, buffer, size = hashing.begin(file), memoryview(bytearray(READ_BYTES)), 0
+            while count := there.readinto(buffer):
+                state.update(buffer[:count])
+                size += count
+                if control.cancelled:
+                    raise Cancelled
+            if size == file.size_bytes and state.hexdigest() == file.digest:
+                return True
+    except FileNotFoundError:
+        return False
+    except OSError:
+        pass  # it cannot be read: it is brought anew
+    target.unlink(missing_ok=True)
+    return False
+
+
+def _without_twins(files: Sequence[RemoteFile]) -> tuple[list[RemoteFile], list[tuple[RemoteFile, RemoteFile]]]:
+    """Files with the same bytes come once: (those that come, (a twin, the one that comes))."""
+    first: dict[tuple[str, str], RemoteFile] = {}
+    twins = []
+    for file in files:
+        other = first.setdefault((file.proof, file.digest), file)
+        if other is not file:
+            twins.append((file, other))
+    return list(first.values()), twins
+
+
+def _copy(source: Path, target: Path) -> None:
+    """The same bytes under another name: a hard link where there are any, else a durable copy."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except OSError:
+            temporary = target.with_name(f".{target.name}.copy")
+            shutil.copyfile(source, temporary)
+            with temporary.open("rb") as copied:
+                os.fsync(copied.fileno())
+            temporary.replace(target)
+    except OSError as error:
+        raise failed(target.name, error) from error

@@ -1,0 +1,190 @@
+"""One file on its way: its blocks, its hash, its partial file and journal, its mirrors."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from actors.downloads import hashing
+from actors.downloads.manifest import RemoteFile, Staging
+
+from .blocks import Blocks
+from .journal import DIGEST_CHARS, Journal, boot_id
+from .mirrors import Mirror, Mirrors, wrong
+from .partial import PartialFile, failed
+
+SLICE_BYTES = (64 << 10, 1 << 20)
+"""Least that is written at a time: small enough that a kill costs little, large enough that the journal stays short."""
+SLICES = 4_096
+
+
+class Job:
+    """The crew's lock guards everything but the disk."""
+
+    def __init__(self, file: RemoteFile, staging: Staging, block_bytes: int, tries: int) -> None:
+        self.file, self._staging = file, staging
+        self.small = file.size_bytes <= block_bytes
+        self.blocks = Blocks(file.size_bytes, block_bytes)
+        self.mirrors = Mirrors(file, tries)
+        self.hash = hashing.begin(file)
+        self.hashing = self.streaming = self.answered = self.done = False
+        self.proofs: dict[int, str] = {}
+        self.rounds: list[Mirror] | None = None
+        self.slice_bytes = max(SLICE_BYTES[0], min(SLICE_BYTES[1], file.size_bytes // SLICES & -4_096))
+        self.partial: PartialFile | None = None
+        self.journal: Journal | None = None
+        self.renewals = 0
+        self.unsynced_bytes = 0
+
+    @property
+    def asking(self) -> bool:
+        """Whether the first answer is still awaited: it says where the bytes are, and whether there are ranges."""
+        return not self.answered and bool(self.blocks.active)
+
+    @property
+    def target(self) -> Path:
+        """Its final name."""
+        return self._staging.files / self.file.name
+
+    @property
+    def part(self) -> Path:
+        """Named by what proves it: a file that moved to another name, or is asked for again, is the same."""
+        return self._staging.work / f"{self.file.proof}-{self.file.digest}.part"
+
+    def open(self) -> int:
+        """Make or find the partial file; bytes of it that an earlier process left."""
+        file = self.file
+        known = None
+        if not self.small:
+            try:
+                self._staging.work.mkdir(parents=True, exist_ok=True)
+                self.journal = Journal(self.part.with_suffix(".journal"), boot_id())
+            except OSError as error:
+                raise failed(file.name, error) from error
+            known = self.journal.known
+        there = self.part.exists() and not self.small
+        self.partial = PartialFile(self.part, file.name, file.size_bytes)
+        if known is None or not there:
+            return self.blocks.begin_with({})
+        filled, proven_to = known.filled, max(known.proofs, default=-1)
+        self.proofs = {at: digest for at, digest in known.proofs.items() if at < self.blocks.count}
+        if not known.lines:  # no line is left of the journal: what was ever written may be right, the hash will tell
+            filled = self._written_blocks()
+        self.blocks.tags = dict(known.tags)
+        return self.blocks.begin_with(filled, min(proven_to, self.blocks.count - 1))
+
+    def _written_blocks(self) -> dict[int, int]:
+        assert self.partial is not None
+        size, found = self.blocks.block_bytes, {}
+        for begin, end in self.partial.data_map():
+            for index in range(-(-begin // size), self.blocks.count):
+                if index * size + self.blocks.length(index) > end:
+                    break
+                found[index] = self.blocks.length(index)
+        return found
+
+    # -- the hash --------------------------------------------------------------------------------------------
+
+    def judge(self, index: int, digest: str, *, fresh: bool) -> bool:
+        """Whether a block that was just hashed is taken; one from the disk must give what it gave in memory."""
+        expected = self.proofs.get(index)
+        if expected == digest[:DIGEST_CHARS]:
+            self.blocks.doubtful.discard(index)
+            return True
+        if expected is not None:
+            if not fresh:
+                return False
+            self.proofs = {at: known for at, known in self.proofs.items() if at < index}
+        elif index in self.blocks.inherited:
+            self.blocks.doubtful.add(index)
+        self.proofs[index] = digest[:DIGEST_CHARS]
+        return True
+
+    def again(self) -> int:
+        """The whole has another hash than was promised: bytes that are fetched again; WrongBytesError: all was tried.
+
+        First what no hash of ours ever covered; then, mirror by mirror, whatever is not that mirror's; at last the
+        whole in one stream from one of them, for a server whose ranges lie.
+        """
+        blocks, everything = self.blocks, set(range(self.blocks.count))
+        again = set(blocks.doubtful)
+        if not again or again == everything:
+            again = self._next_round(everything)
+        self.hash = hashing.begin(self.file)
+        self.proofs.clear()
+        if self.journal is not None:
+            self.journal.forget()
+            for index in everything - again:
+                self.journal.written(index, blocks.length(index), blocks.tags.get(index, "-"))
+        return blocks.rewind(again)
+
+    def _next_round(self, everything: set[int]) -> set[int]:
+        mirrors, tags = self.mirrors, self.blocks.tags
+        if self.rounds is None:
+            shares = Counter(tags.values())
+            self.rounds = sorted(
+                (mirror for mirror in mirrors.all if mirror.given_up is None), key=lambda mirror: -shares[mirror.tag]
+            )
+        while self.rounds:
+            mirror = self.rounds.pop(0)
+            mixed = {index for index in everything if tags.get(index) != mirror.tag}
+            if mixed and mirror.given_up is None:
+                mirrors.only = mirror
+                return mixed
+        if mirrors.stream:
+            raise wrong(self.file.name, f"{self.file.proof} differs, from every mirror, by ranges and as a whole")
+        mirrors.stream = True
+        return everything
+
+    # -- the disk --------------------------------------------------------------------------------------------
+
+    def write(self, index: int, view: memoryview, begin: int, end: int, tag: str) -> None:
+        """Bytes [begin, end) of a block, and the word of it in the journal."""
+        assert self.partial is not None
+        # O_DIRECT takes whole pages: the page that the file ends in is cut off when it is complete.
+        stop = end if self.small else -(-end // 4_096) * 4_096
+        self.partial.write(view[begin:stop], index * self.blocks.block_bytes + begin)
+        self.note(lambda journal: journal.written(index, end, tag))
+        self.unsynced_bytes += end - begin
+
+    def note(self, say: Callable[[Journal], None]) -> None:
+        """Something for the journal; a journal that cannot be written is a disk that cannot."""
+        if self.journal is not None:
+            try:
+                say(self.journal)
+            except OSError as error:
+                raise failed(self.file.name, error) from error
+
+    def barrier(self) -> None:
+        """What is written so far outlives a loss of power."""
+        if self.journal is None or self.partial is None or not self.unsynced_bytes:
+            return
+        self.unsynced_bytes = 0
+        mark = self.journal.mark()
+        self.partial.sync()
+        self.note(lambda journal: journal.durable(mark))
+
+    def begin_writeback(self) -> None:
+        """It will be finished soon."""
+        if self.small and self.partial is not None:
+            self.partial.begin_writeback()
+
+    def finish(self) -> None:
+        """Its final name: it is complete, proven and durable."""
+        assert self.partial is not None
+        self.done = True
+        self.partial.finish(self.target)
+        self.note(lambda journal: journal.close(remove=True))
+
+    def close(self) -> None:
+        """Let go; what is there is kept for the next time, durably. Small files are brought anew."""
+        if self.partial is None or self.done:
+            return
+        with contextlib.suppress(Exception):
+            self.barrier()
+        self.partial.close()
+        if self.journal is not None:
+            self.journal.close()
+        if self.small:
+            with contextlib.suppress(OSError):
+                self.part.unlink()

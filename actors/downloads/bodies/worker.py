@@ -1,0 +1,295 @@
+"""One worker: a thread that asks for a block, reads it into memory, writes it, and gives it to the hasher."""
+
+import time
+from urllib.parse import urlsplit
+
+from actors.downloads.errors import DownloadError, TransferError
+
+from .answers import Meaning, Verdict, judge
+from .asking import Asker
+from .buffers import ALIGN_BYTES
+from .crew import Crew, Item
+from .http1 import BrokenError
+from .mirrors import refused, wrong
+
+SLICE_S = 0.025
+"""A connection writes what it has about so often: what a kill loses is what came since."""
+RENEWALS_MAX = 3
+ODD_MAX = 2
+"""After so many ranges that were not asked for, a server is taken for one that gives none."""
+MUCH_BYTES = 64 << 10
+"""What counts as progress: a server that gives a few bytes at each try is given up in the end."""
+
+
+class Worker:
+    """See the module. `rate`, `beat`, `since` and `item` are read by the watching thread."""
+
+    def __init__(self, number: int, crew: Crew, asker: Asker) -> None:
+        self.number, self._crew, self._asker = number, crew, asker
+        self.item: Item | None = None
+        self.rate = 0.0
+        """Bytes a second of the latest slices."""
+        self.got = 0
+        """Bytes of the running item."""
+        self.since = self.beat = time.monotonic()
+        """When the running item began; when its latest bytes came."""
+        self.rest_until = 0.0
+        """A connection that was taken for slow leaves its block to others for a while."""
+        self._forgiven = False
+
+    def run(self) -> None:
+        """Until nothing is left to do."""
+        try:
+            while (item := self._crew.take(self)) is not None:
+                self.got, self.since, self._forgiven = 0, time.monotonic(), False
+                self.item, self.beat = item, self.since
+                try:
+                    self._stream(item) if item.stream else self._block(item)
+                finally:
+                    self.item = None
+                    self._crew.idle()
+        except DownloadError as error:
+            self._crew.fail(error)
+        except Exception as error:  # a fault of ours must end the transfer loudly, not leave it waiting
+            self._crew.crash(error)
+            raise
+        finally:
+            self._asker.close()
+
+    def kill(self, *, rest_s: float = 0.0, blame: bool = False) -> None:
+        """From the watching thread: the running request ends; its bytes so far are kept."""
+        self._forgiven = not blame
+        self.rest_until = time.monotonic() + rest_s
+        self._asker.kill()
+
+    # -- one block -------------------------------------------------------------------------------------------
+
+    def _block(self, item: Item) -> None:
+        blocks, length = item.job.blocks, item.job.blocks.length(item.index)
+        at = self._from_disk(item)
+        begin = item.index * blocks.block_bytes
+        whole = at == 0 and length == blocks.size_bytes
+        answer = self._ask(item, begin + at, begin + length, ranged=not whole)
+        if answer is None:
+            self._crew.gave_back(item, at)
+            return
+        try:
+            at = self._receive(item, at, answer.end - begin)
+        except OSError as error:
+            at = self._flushed
+            self._failed(item, str(error) or type(error).__name__)
+        except BaseException:
+            self._asker.leave(broken=True)
+            self._crew.gave_back(item, 0)
+            raise
+        if at == length:
+            self._crew.arrived(item)
+        else:
+            self._crew.gave_back(item, at)
+
+    _flushed = 0
+
+    def _from_disk(self, item: Item) -> int:
+        """What an earlier try wrote of the block; 0 when it cannot be read."""
+        if not item.filled:
+            return 0
+        assert item.job.partial is not None
+        have = item.filled & -ALIGN_BYTES
+        begin = item.index * item.job.blocks.block_bytes
+        try:
+            got = item.job.partial.read_into(item.view[:have], begin)
+        except OSError:
+            got = 0
+        kept = have if got == have else 0
+        self._crew.lost(item.filled - kept)
+        return kept
+
+    def _receive(self, item: Item, at: int, stop: int) -> int:
+        """Read up to `stop` (of the block), writing as it comes; the bytes of the block that are on disk."""
+        view, connection, job = item.view, self._asker.current, item.job
+        assert connection is not None
+        self._flushed = at
+        whole, tag = job.blocks.length(item.index), item.mirror.tag
+        try:
+            while at < stop:
+                goal = min(stop, max(at, self._flushed) + self._slice(job.slice_bytes))
+                began, before = time.monotonic(), at
+                while at < goal and (count := connection.read_into(view[at:goal])):
+                    at += count
+                    self._beat(count)
+                if at == before:
+                    raise BrokenError("the body is short")
+                self._pace(at - before, began)
+                if at < whole:
+                    self._flush(item, at & -ALIGN_BYTES, tag)
+        finally:
+            self._flush(item, at if at == whole else at & -ALIGN_BYTES, tag)
+        self._asker.leave()
+        return self._flushed
+
+    def _flush(self, item: Item, end: int, tag: str) -> None:
+        begin = self._flushed
+        if end > begin:
+            item.job.write(item.index, item.view, begin, end, tag)
+            self._flushed = end
+            much = end - begin >= MUCH_BYTES or end == item.job.blocks.length(item.index)
+            self._crew.came(item.mirror, end - begin, much=much)
+
+    def _slice(self, least: int) -> int:
+        return self._crew.throttle.piece(max(least, int(self.rate * SLICE_S) & -ALIGN_BYTES))
+
+    def _beat(self, count: int) -> None:
+        self.beat = time.monotonic()
+        self.got += count
+
+    def _pace(self, count: int, began: float) -> None:
+        taken = max(self.beat - began, 1e-6)
+        self.rate = count / taken if not self.rate else 0.5 * self.rate + 0.5 * count / taken
+        wait_s = self._crew.throttle.pay(count, self.beat)
+        if wait_s:
+            self._crew.wait_for(wait_s)
+            self.since += wait_s  # slow by our own will
+
+    # -- one answer ------------------------------------------------------------------------------------------
+
+    def _ask(self, item: Item, begin: int, end: int, *, ranged: bool) -> Verdict | None:
+        """The answer whose body begins at `begin`; None when there is none, and the mirror bears the blame."""
+        mirror, size = item.mirror, item.job.file.size_bytes
+        address, started = mirror.address, time.monotonic()
+        try:
+            answer, final = self._asker.get(address, begin, end - 1 if ranged else None)
+            verdict = judge(answer, begin, end, size, time.time())
+        except OSError as error:
+            self._failed(item, str(error) or type(error).__name__, started)
+            return None
+        except DownloadError as error:
+            self._asker.leave(broken=True)
+            self._blame(item, error, started)
+            return None
+        if verdict.meaning in {Meaning.BYTES, Meaning.WHOLE}:
+            with self._crew.lock:
+                item.job.answered = True
+                self._crew.lock.notify_all()
+                if final != mirror.base and mirror.address == address:
+                    mirror.resolved = final
+                verdict = self._same_version(item, verdict)
+        if verdict.meaning is Meaning.BYTES:
+            return verdict
+        return self._no_bytes(item, verdict, started, address, final)
+
+    @staticmethod
+    def _same_version(item: Item, verdict: Verdict) -> Verdict:
+        """Bytes of another version than those before are from another origin: they carry another tag."""
+        mirror, digest = item.mirror, item.job.file.digest
+        if mirror.etag and verdict.etag != mirror.etag and digest in mirror.etag:
+            return Verdict(Meaning.WRONG, "the file changed at its source while it was brought")
+        mirror.etag = verdict.etag
+        return verdict
+
+    def _no_bytes(self, item: Item, verdict: Verdict, started: float, address: str, final: str) -> Verdict | None:
+        mirror, name, why = item.mirror, item.job.file.name, verdict.why
+        self._asker.leave(broken=verdict.meaning is Meaning.WHOLE)
+        if verdict.meaning is Meaning.WHOLE:
+            if item.stream:
+                return verdict
+            with self._crew.lock:
+                mirror.ranges = False
+        elif verdict.meaning is Meaning.REFUSED:
+            self._refused(item, why, address, final)
+        elif verdict.meaning is Meaning.WRONG:
+            self._blame(item, wrong(name, f"{urlsplit(address).hostname}: {why}"), started)
+        else:
+            self._crew.refused |= verdict.meaning is Meaning.BUSY
+            self._failed(item, why, started, verdict.wait_s)
+            if verdict.meaning is Meaning.ODD and mirror.failures >= ODD_MAX:
+                mirror.ranges = False
+        return None
+
+    def _refused(self, item: Item, why: str, address: str, final: str) -> None:
+        """An address that expired is resolved again; one that never was good is given up."""
+        mirror, job = item.mirror, item.job
+        with self._crew.lock:
+            if mirror.resolve_again(address):
+                return
+            renew = self._crew.manifest.renew if job.renewals < RENEWALS_MAX else None
+            if final == mirror.base:
+                job.renewals += 1
+        if final != mirror.base:  # it expired between the redirect and the request, or its signer has no right to it
+            mirror.resolved = ""
+            self._failed(item, why, self.since)
+            return
+        urls = renew(job.file.name) if renew is not None else ()
+        with self._crew.lock:
+            mirror.given_up = refused(job.file.name, why)
+            job.mirrors.add(urls)
+
+    def _failed(self, item: Item, why: str, started: float | None = None, wait_s: float = 0.0) -> None:
+        self._asker.leave(broken=True)
+        with self._crew.lock:
+            if not self._crew.over and not self._forgiven and self.got < MUCH_BYTES:
+                began = self.since if started is None else started
+                item.job.mirrors.fail(item.mirror, why, began, time.monotonic(), wait_s)
+
+    def _blame(self, item: Item, error: DownloadError, started: float) -> None:
+        with self._crew.lock:
+            if error.retry and isinstance(error, TransferError):
+                item.job.mirrors.fail(item.mirror, str(error), started, time.monotonic())
+            else:
+                item.mirror.given_up = error
+
+    # -- a whole file ----------------------------------------------------------------------------------------
+
+    def _stream(self, item: Item) -> None:
+        """In one answer, from its first byte: for a server without ranges. Blocks that are here are read over."""
+        job, crew = item.job, self._crew
+        crew.give(item.view)
+        try:
+            verdict = self._ask(item, 0, job.file.size_bytes, ranged=False)
+            if verdict is not None:
+                self._blocks_of(item)
+                self._asker.leave()
+        except OSError as error:
+            self._failed(item, str(error) or type(error).__name__)
+        finally:
+            self._asker.leave(broken=True)
+            crew.end_stream(job)
+
+    def _blocks_of(self, whole: Item) -> None:
+        for index in range(whole.job.blocks.count):
+            view = self._crew.memory()
+            if view is None:
+                return
+            item = Item(whole.job, whole.mirror, index, view, 0)
+            length = whole.job.blocks.length(index)
+            if not self._crew.claim(whole.job, index):
+                self._read_over(view[:length])
+                self._crew.give(view)
+                continue
+            at = 0
+            try:
+                at = self._receive_part(item, length)
+            finally:
+                if at == length:
+                    self._crew.arrived(item)
+                else:
+                    self._crew.gave_back(item, 0)
+
+    def _receive_part(self, item: Item, length: int) -> int:
+        view, connection, at = item.view, self._asker.current, 0
+        assert connection is not None
+        while at < length and (count := connection.read_into(view[at:length])):
+            at += count
+            self._beat(count)
+        if at < length:
+            raise BrokenError("the body is short")
+        self._flushed = 0
+        self._flush(item, length, item.mirror.tag)
+        return length
+
+    def _read_over(self, view: memoryview) -> None:
+        connection = self._asker.current
+        assert connection is not None
+        at = 0
+        while at < len(view) and (count := connection.read_into(view[at:])):
+            at += count
+            self._beat(count)

@@ -9,41 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from actors.facts import LocalModel
 from actors.metrics.engine_schema import read_page
 from actors.metrics.exposition import parse
 from protocol.messages.commands import EngineRestart, EngineStart, EngineStop
 from protocol.messages.engine_spec import EngineSpec
 from protocol.messages.model_source import ModelSource
 from tests.actors.engines.bench import Bench
+from tests.actors.engines.folders import Folders
 from tests.bed import tiny_hf
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 READY_S = 300.0
 """About 30 s on a quiet machine with two cores; the rest is for a busy one."""
 GOOD, DYING, BROKEN = "hf://org/tiny", "hf://org/dying", "hf://org/broken"
-
-
-class Folders:
-    """A model store with one version of each of several models: the folders it is given."""
-
-    def __init__(self, folders: dict[str, Path]) -> None:
-        self.models = {uri: _version(uri, folder) for uri, folder in folders.items()}
-        self.leases: dict[str, str] = {}
-
-    def lease(self, source, holder):
-        if source.uri in self.models:
-            self.leases[holder] = source.uri
-        return self.models.get(source.uri)
-
-    def release(self, holder):
-        self.leases.pop(holder, None)
-
-
-def _version(uri, folder):
-    files = tuple(sorted(path.name for path in folder.iterdir()))
-    size = sum((folder / name).stat().st_size for name in files)
-    return LocalModel(uri.removeprefix("hf://"), "c" * 40, str(folder), files, size)
 
 
 @pytest.fixture(scope="module")

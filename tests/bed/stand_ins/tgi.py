@@ -2,8 +2,8 @@
 """Behaves as text-generation-launcher 3.3.7 does at its edges; stands where the image's entry point is.
 
 Settings come by environment. The web server opens only when the shards are ready: refused means loading. An overload
-is 429. SIGTERM lets open requests end within 90 s, then exit 0; a start that fails ends with 1 and the name of the error
-on the last line. TGI_STAND_IN says what is different: `load=S`, `oom` (a shard is killed), `work=S` (for each request).
+is 429. SIGTERM lets open requests end within 90 s, then exit 0; a start that fails ends with 1 and its name on the last
+line. TGI_STAND_IN says what is different: `load=S`, `oom` (a shard is killed), `work=S` (for each request).
 """
 
 import json

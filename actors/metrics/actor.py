@@ -30,7 +30,7 @@ from .procfs import Kept
 from .report import Reporter
 from .snapshot import Snapshot
 
-WATCH_S = 1.0
+WATCH_S = 2.5
 """Between two looks from outside at what may hang."""
 DRAIN_S = 0.5
 """Between two helpings of what was kept while there was no master."""

@@ -1,6 +1,5 @@
 """Figures over the last while: what a single look cannot say. Pure; time is an argument, in monotonic seconds."""
 
-import itertools
 from collections import deque
 
 SAMPLES_MAX = 4_096
@@ -8,17 +7,24 @@ SAMPLES_MAX = 4_096
 
 
 class Window:
-    """Values of the last `span_s` seconds."""
+    """Values of the last `span_s` seconds; every answer costs the same however long the span is."""
 
     def __init__(self, span_s: float) -> None:
         self.span_s = span_s
-        self._kept: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
+        self._kept: deque[tuple[float, float]] = deque()
+        self._sum = self._grown = 0.0
 
     def add(self, at_s: float, value: float) -> None:
         """One more; what is older than the span is forgotten, but for one that spans it."""
-        self._kept.append((at_s, value))
-        while len(self._kept) > 2 and self._kept[1][0] <= at_s - self.span_s:
-            self._kept.popleft()
+        kept = self._kept
+        if kept:
+            self._grown += _step(kept[-1][1], value)
+        kept.append((at_s, value))
+        self._sum += value
+        while len(kept) > 2 and (kept[1][0] <= at_s - self.span_s or len(kept) > SAMPLES_MAX):
+            _, old = kept.popleft()
+            self._sum -= old
+            self._grown -= _step(old, kept[0][1])
 
     @property
     def covers_s(self) -> float:
@@ -27,20 +33,21 @@ class Window:
 
     def mean(self) -> float | None:
         """Of all values."""
-        return sum(value for _, value in self._kept) / len(self._kept) if self._kept else None
+        return self._sum / len(self._kept) if self._kept else None
 
     def growth(self) -> float | None:
         """What a counter grew by over the window; a step down is a reset and counts from zero."""
-        if len(self._kept) < 2:
-            return None
-        values = [value for _, value in self._kept]
-        return sum(after - before if after >= before else after for before, after in itertools.pairwise(values))
+        return None if len(self._kept) < 2 else self._grown
 
     def slope(self) -> float | None:
         """A gauge's pace in units a second, from the first value to the last."""
         if self.covers_s <= 0:
             return None
         return (self._kept[-1][1] - self._kept[0][1]) / self.covers_s
+
+
+def _step(before: float, after: float) -> float:
+    return after - before if after >= before else after
 
 
 class Recent:

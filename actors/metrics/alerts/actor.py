@@ -29,6 +29,8 @@ STATE_KEY = "alerts"
 JOURNAL_S = 10.0
 LOOK_S = 1.0
 """Between two looks without any news: `for` and `keep` go on, and a sampler that fell silent is seen."""
+SAMPLED_LOOK_S = 5.0
+"""The same while samples come: each of them is a look."""
 STALE_S = 30.0
 TEXT_MAX_CHARS = 4_096
 SHORT_MAX_CHARS = 256
@@ -58,6 +60,7 @@ class AlertsActor(Actor):
         self._node, self._journal, self._observers, self._wall = node, journal_handle, tuple(observers), wall
         self._memory = Memory()
         self._shown: tuple[AlertFacts, ...] = ()
+        self._sampled_s = float("-inf")
         self._log = structlog.get_logger().bind(actor="alerts")
 
     def on_start(self) -> object:
@@ -77,7 +80,8 @@ class AlertsActor(Actor):
         """News, or time. Only what is news is looked at, and with time what waits for it."""
         match message:
             case Sampled(snapshot=snapshot):
-                self._look(self._signals.snapshot_is(snapshot, self.context.now()))
+                self._sampled_s = self.context.now()
+                self._look(self._signals.snapshot_is(snapshot, self._sampled_s) | self._open())
             case EnginesChanged(engines=engines):
                 self._signals.engines_are(engines, self.context.now())
                 self._look({"engine"})
@@ -85,11 +89,16 @@ class AlertsActor(Actor):
                 self._signals.link_is(message)
                 self._look({"host"})
             case _Look():
-                self.context.after(LOOK_S, message)
-                self._look({alert.scope for alert in self._memory.alerts.values()})
+                quiet = self.context.now() - self._sampled_s >= LOOK_S
+                self.context.after(LOOK_S if quiet else SAMPLED_LOOK_S, message)
+                self._look(self._open())
             case _:
                 self.context.unhandled(message)
         return None
+
+    def _open(self) -> frozenset[str]:
+        """Scopes in which something is on, or may soon be."""
+        return frozenset(alert.scope for alert in self._memory.alerts.values())
 
     def _look(self, scopes: Container[str]) -> None:
         now = self._moment()

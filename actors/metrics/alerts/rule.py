@@ -125,10 +125,13 @@ class Rule:
 
     def raised(self, figures: Figures) -> bool | None:
         """Whether the condition holds: False as soon as one part is false, None when the rest is not known."""
-        verdicts = [test.holds(figures) for test in self.when]
-        if False in verdicts:
-            return False
-        return None if None in verdicts else True
+        known = True
+        for test in self.when:
+            verdict = test.holds(figures)
+            if verdict is False:
+                return False
+            known = known and verdict is not None
+        return True if known else None
 
     def still(self, figures: Figures) -> bool | None:
         """Whether a firing alert goes on: False when any end holds, None when that is not known."""

@@ -1,6 +1,7 @@
 """The host's figures, engine pages, and the actor that puts everything together."""
 
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -17,7 +18,7 @@ from actors.journal.messages import Volatile
 from actors.metrics import engine_latency, engine_schema, host, procfs
 from actors.metrics.actor import SamplerActor
 from actors.metrics.disks_look import file_system
-from actors.metrics.engines_look import EnginesLook
+from actors.metrics.engines_look import EnginesLook, fetch_page
 from actors.metrics.exposition import PageReader, parse
 from actors.metrics.eyes import MachineEyes
 from actors.metrics.host_look import HostLook
@@ -310,3 +311,58 @@ def test_a_file_system_that_hangs_holds_up_no_other_and_comes_back():
     finally:
         gate.set()
         bench.system.stop()
+
+
+class Answers:
+    """A server of one answer, in pieces; `slow` keeps the last piece for ever."""
+
+    def __init__(self, *pieces, slow=False):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/metrics?x=1"
+        self.asked, self.gate = b"", threading.Event()
+        self.thread = threading.Thread(target=self._serve, args=(pieces, slow))
+        self.thread.start()
+
+    def _serve(self, pieces, slow):
+        connection, _ = self.listener.accept()
+        with connection:
+            self.asked = connection.recv(4_096)
+            for piece in pieces:
+                connection.sendall(piece)
+            if slow:
+                self.gate.wait(20)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.gate.set()
+        self.thread.join()
+        self.listener.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "page"),
+    [
+        ((OK + b"Content-Length: 5\r\n\r\n", b"a 1\n", b"\n"), "a 1\n\n"),
+        ((OK + b"\r\na 1\n",), "a 1\n"),
+        ((OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\na ", b"\r\n2;x=y\r\n1\n\r\n0\r\n\r\n"), "a 1\n"),
+        ((OK + b"Content-Length: 50\r\n\r\na 1\n",), None),
+        ((OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",), None),
+        ((b"HTTP/1.1 503 No\r\n\r\na 1\n",), None),
+        ((b"nonsense",), None),
+        ((), None),
+    ],
+)
+def test_a_page_is_whole_or_none(pieces, page):
+    with Answers(*pieces) as server:
+        assert fetch_page(server.url, 5.0) == page
+        assert server.asked.startswith(b"GET /metrics?x=1 HTTP/1.0\r\nHost: 127.0.0.1:")
+
+
+def test_a_page_that_does_not_end_is_none_after_its_time():
+    with Answers(OK + b"\r\na 1\n", slow=True) as server:
+        assert fetch_page(server.url, 0.2) is None

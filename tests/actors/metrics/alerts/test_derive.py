@@ -1,8 +1,11 @@
 """Signals from snapshots and facts: shares, rates, what is new, and what is not known."""
 
+import itertools
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.facts import EngineFacts, LinkChanged
 from actors.metrics.alerts.derive import Signals
@@ -228,3 +231,18 @@ def test_windows_forget_and_say_nothing_of_one_value():
     assert (recent.total(9), recent.total(12), recent.total(30)) == (3, 1, 0)
     growth.see(5)
     assert growth.take() == 0
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 100)), min_size=1, max_size=80))
+def test_a_window_that_counts_as_it_goes_is_what_counting_anew_says(steps):
+    window, kept, now_s = Window(60.0), [], 0.0
+    for after_s, value in steps:
+        now_s += after_s
+        window.add(now_s, value)
+        kept.append((now_s, value))
+        while len(kept) > 2 and kept[1][0] <= now_s - 60.0:
+            kept.pop(0)
+        values = [value for _, value in kept]
+        grown = sum(new - old if new >= old else new for old, new in itertools.pairwise(values))
+        assert window.mean() == pytest.approx(sum(values) / len(values))
+        assert window.growth() == (None if len(kept) < 2 else pytest.approx(grown))

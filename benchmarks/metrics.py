@@ -82,11 +82,12 @@ def _host() -> list[Result]:
 def _containers_and_steady() -> list[Result]:
     from tests.bed.docker_engine import DockerEngine
     from tests.bed.errors import BedError
+    from tests.bed.idle_image import idle_containers
 
     try:
         with DockerEngine() as engine, engine.client() as client:
             say(f"{CONTAINERS} containers")
-            with parts.idle_containers(client, CONTAINERS) as made:
+            with idle_containers(client, CONTAINERS) as made:
                 return [*_containers(made), *_steady(made[:10], engine.host)]
     except BedError as error:
         raise NotMeasuredError("containers", str(error), "see tests/bed/README.md") from error

@@ -1,11 +1,9 @@
 """What the metrics benchmark measures with: containers that do nothing, pages of engines, GPUs, the actors."""
 
 import http.server
-import io
 import multiprocessing
 import os
 import socket
-import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,41 +11,7 @@ from pathlib import Path
 
 from actors.facts import EngineFacts
 
-IMAGE = "mosalama-bench:idle"
 PAGE = Path(__file__).parents[1] / "tests" / "actors" / "metrics" / "vllm_0.32.0.prom"
-
-
-def idle_image(client) -> str:
-    """An image with one static program that sleeps: Debian's busybox, unpacked."""
-    from tests.bed import packages
-
-    binary = packages.unpacked("busybox-static", "bin/busybox")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        tar.add(binary, "bin/busybox")
-    client.api.import_image_from_data(
-        packed.getvalue(), repository=IMAGE.split(":", maxsplit=1)[0], tag=IMAGE.split(":")[1]
-    )
-    return IMAGE
-
-
-@contextmanager
-def idle_containers(client, count: int) -> Iterator[list]:
-    """So many running containers; removed at the end."""
-    idle_image(client)
-    made = []
-    try:
-        made.extend(
-            client.containers.run(IMAGE, ["/bin/busybox", "sleep", "100000"], detach=True, network_mode="none")
-            for _ in range(count)
-        )
-        for one in made:
-            one.reload()
-        yield made
-    finally:
-        for one in made:
-            one.remove(force=True)
-        client.api.remove_image(IMAGE, force=True)
 
 
 def facts_of(containers, pages=()) -> tuple[EngineFacts, ...]:

@@ -1,5 +1,6 @@
 """What others watch machines with: node_exporter, Prometheus with promtool, rsyslog; Debian's, unpacked only."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ PROMTOOL = ("prometheus", "usr/bin/promtool")
 RSYSLOG = ("rsyslog", "usr/sbin/rsyslogd")
 RSYSLOG_NEEDS = ("libestr0", "libfastjson4", "rsyslog-openssl")
 SCRAPE = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: {rules}
 scrape_configs:
   - job_name: agent
@@ -87,7 +88,12 @@ class Prometheus(_Watcher):
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
         self.program = Program("prometheus", argv, cwd=self.folder)
-        self.program.wait_for_port(self.port)
+        self.program.wait_until(self._ready, what="it answers questions")
+
+    def _ready(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(get(f"http://127.0.0.1:{self.port}/-/ready"))
+        return False
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The answer of an instant query: a row for each series."""

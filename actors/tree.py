@@ -80,7 +80,7 @@ JOURNAL_FILE = "journal.sqlite"
 EVENTS_SHOWN = 500
 EVENTS_S = 5.0
 CHARTS_STEP_S = 5.0
-"""Of the quarter of an hour in the charts: what a figure was last in each such step."""
+"""Of the quarter of an hour in the charts."""
 GPUS_S = 15.0
 """How long a GPU driver may take at the start; one that hangs does not keep the rest from running."""
 OFTEN = Limit(5, 300.0, LimitAction.ESCALATE)
@@ -131,7 +131,9 @@ class Wiring:
         self.board = Board()
         self.history = History(max(CHARTS_STEP_S, settings.metrics.host_interval_s))
         self.machine = _machine(settings)
-        self.board.put("agent", {"version": version("mosalamaagent"), "label": self.label})
+        self.board.put(
+            "agent", {"version": version("mosalamaagent"), "label": self.label, "host": socket.gethostname()}
+        )
 
     def handle(self, path: str) -> Handle:
         """The handle of an actor."""

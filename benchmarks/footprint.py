@@ -81,7 +81,7 @@ def _idle_daemon(stack: ExitStack) -> int:
     try:
         world = World(folder, stack.enter_context(DockerEngine()).host)
         stack.callback(steps.remove_containers, world)
-        parts = steps.bring_parts(stack, world, Namespace(image=None, model=None))
+        parts = steps.bring_parts(stack, world, Namespace(engine="llamacpp", image=None, model=None))
         stack.callback(world.close)
         world.agent_program = _installed(folder / "installed")
         report = Report(_quiet())

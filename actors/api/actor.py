@@ -1,6 +1,5 @@
 """The API's actor: keeps the board, owns the server's loop thread. It may give up: nothing that serves needs it."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from config.api import ApiSettings
 from .board import Board
 from .charted import charted
 from .server import ApiServer, Readers
-
-CHART_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,6 @@ class ApiActor(Actor):
         wall: WallClock = system_wall_clock,
     ) -> None:
         self._board, self._history, self._wall = board, readers.history, wall
-        self._charted_s = -math.inf
         self._server = ApiServer(settings, run_dir, board, readers)
         self._log = structlog.get_logger().bind(actor="api")
 
@@ -67,8 +63,7 @@ class ApiActor(Actor):
         return None
 
     def _chart(self, snapshot: object) -> None:
-        """Parts of a snapshot come several times a second; the charts need fewer."""
+        """Parts of a snapshot come several times a second; the charts take one a step."""
         now_s = self.context.now()
-        if now_s - self._charted_s >= CHART_S:
-            self._charted_s = now_s
+        if self._history.wants(now_s):
             self._history.add(now_s, self._wall(), charted(snapshot))

@@ -92,6 +92,10 @@ class History:
         """What can be asked for."""
         return self._rings.keys()
 
+    def wants(self, now_s: float) -> bool:
+        """Whether a sample would be the first of its step: more of them say little, and cost."""
+        return int(now_s // self._fine.step_s) != self._fine.head
+
     def add(self, now_s: float, wall: float, values: Mapping[str, float]) -> None:
         """One sample: monotonic seconds, seconds since the epoch, and the figures that are known."""
         bucket = int(now_s // self._fine.step_s)

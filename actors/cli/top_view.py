@@ -93,7 +93,7 @@ def _fitted(parts: Sequence[list[Text]], room: int | None) -> Iterable[list[Text
 def _head(view: View) -> list[Text]:
     link, agent, status = (view.facts.get(name) or {} for name in ("link", "agent", "status"))
     first = Text()
-    first.append(str(link.get("agent_id") or "not enrolled"), "bold")
+    first.append(str(agent.get("host") or link.get("agent_id") or "not enrolled"), "bold")
     first.append(f"  MosalamaAgent {agent.get('version', '')}", "dim")
     first.append("  master ", "dim")
     first.append(str(link.get("state", DASH)), STATE_STYLES.get(str(link.get("state")), "yellow"))

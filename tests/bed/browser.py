@@ -13,13 +13,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.bed import packages
 from tests.bed.places import folder
 
-WAIT_MS = 15_000
+WAIT_MS = 30_000
 POLL_MS = 50
 ARGUMENTS = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-domain-reliability",
+    "--disable-gpu",
 ]
 """Every name but our own address is unknown to it, whatever it would like to fetch for itself."""
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
@@ -68,7 +69,8 @@ class Tab:
         ends = time.monotonic() + WAIT_MS / 1000
         while not self.page.evaluate(script):  # the driver's own wait is a script that the page's policy forbids
             if time.monotonic() > ends:
-                raise TimeoutError(f"{what}; the page says: {self.text('body')[:600]}")
+                said = f"the page says {self.text('body')[:600]!r} and complains {self.complaints}"
+                raise TimeoutError(f"{what}; {said}; it asked for {self.asked}")
             self.page.wait_for_timeout(POLL_MS)
 
     def text(self, selector: str) -> str:

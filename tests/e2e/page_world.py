@@ -270,7 +270,7 @@ def feed(bench, chat="ready", now=None):
     """Everything at once, as of now."""
     now = now or time.time()
     bench.tree, bench.events = TREE, [event | {"at": event["at"] - NOW + now} for event in EVENTS]
-    bench.board.put("agent", {"version": "0.1.0", "label": "5f0c"})
+    bench.board.put("agent", {"version": "0.1.0", "label": "5f0c", "host": "gpu-node-17"})
     bench.tell(
         LinkChanged("connected", "https://master.internal:7443", "a-7f3c21d09e", since=now - 86_000),
         engines(chat, now),

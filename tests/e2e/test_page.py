@@ -80,7 +80,8 @@ def test_it_loads_without_a_complaint_or_a_request_to_others_and_is_kept_as_a_pi
         tab.wait(READY, "two engines serve")
         tab.wait("document.querySelectorAll('canvas').length == 8", "every chart is drawn")
         tab.wait("document.querySelector('.lines').innerText.includes('sample_late')", "the log")
-        assert tab.text("h1") == "a-7f3c21d09e"
+        assert tab.text("h1") == "gpu-node-17"
+        assert "a-7f3c21d09e" in tab.page.locator(".brand").text_content()
         assert tab.text(".verdict h2") == "2 of 3 engines are serving"
         assert tab.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") == (look == "dark")
         assert not axe(tab)

@@ -24,7 +24,7 @@ def served(docker_engine, llama_image):
         stack.callback(shutil.rmtree, folder)
         stack.callback(steps.remove_containers, world)
         stack.callback(world.close)
-        wanted = argparse.Namespace(image=llama_image, model=None)
+        wanted = argparse.Namespace(engine="llamacpp", image=llama_image, model=None)
         parts = steps.bring_parts(stack, world, wanted)
         for step in (steps.start_master, steps.enroll_agent, steps.pull_model, steps.start_engine):
             step(world, parts, None)

@@ -103,7 +103,7 @@ function draw() {
 
 function title() {
   const critical = (state.facts.alerts ?? []).filter((alert) => alert.severity === "critical").length;
-  return `${critical ? `(${critical}) ` : ""}${state.facts.link?.agent_id || "MosalamaAgent"}`;
+  return `${critical ? `(${critical}) ` : ""}${state.facts.agent?.host || state.facts.link?.agent_id || "MosalamaAgent"}`;
 }
 
 /* A part that cannot be drawn says so, and takes no other with it. */
@@ -133,7 +133,7 @@ function page() {
       on > 0 && section("alerts", "Alerts", () => h("ul", { class: "alerts" }, alerts(state)), `${on} on`),
       section("engines", "Engines", () => h("div", { class: "grid engines" }, engines(state))),
       anyGpu && section("gpus", "GPUs", () => h("div", { class: "grid fit" }, gpus(state))),
-      section("host", "Host", () => [h("div", { class: "grid tiles" }, host(state)), h("div", { class: "card disks" }, strain(state))]),
+      section("host", "Host", () => [h("div", { class: "grid tiles" }, host(state)), strain(state)]),
       h("div", { key: "two", class: "two" },
         section("models", "Models", () => h("div", { class: "card" }, downloads(state), h("div", { class: "scroll" }, models(state)))),
         section("tree", "Supervision", () => h("div", { class: "card" }, tree(state))),

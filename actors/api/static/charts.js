@@ -126,7 +126,7 @@ class View {
     return {
       width: this.element.clientWidth || 280,
       height: this.height,
-      padding: [6, 6, 0, 0],
+      padding: [6, 14, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { size: 5 }, sync: { key: SYNC }, drag: { x: false, y: false } },
       scales: {
@@ -144,7 +144,7 @@ class View {
       series: [
         {},
         ...this.lines.map((line, index) => ({
-          stroke: strokes[index], width: 1.5, dash: line.dash ? [4, 3] : undefined, points: { show: false },
+          stroke: strokes[index], width: past.span === "24h" ? 1 : 1.5, dash: line.dash ? [4, 3] : undefined, points: { show: false },
           fill: index === 0 ? css("--data-fill") : undefined,
         })),
       ],

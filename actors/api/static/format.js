@@ -26,6 +26,8 @@ export function size(bytes) {
   return `${bytes.toFixed(1)} TiB`;
 }
 
+export const part = (some, all) => (known(all) ? `${size(some)} of ${size(all)}` : DASH);
+
 export const rate = (bytes) => (known(bytes) ? `${size(bytes)}/s` : DASH);
 
 export function seconds(value) {

@@ -1,19 +1,20 @@
 // The top of the page: who this is, whether it is live, the one sentence, and the alerts.
 
 import { h } from "./dom.js";
-import { clock, count, percent, seconds, size, span, words } from "./format.js";
+import { clock, count, part, percent, seconds, span, words } from "./format.js";
 import { icon, tone } from "./icons.js";
 
 const plural = (number, one, many = `${one}s`) => `${number} ${number === 1 ? one : many}`;
 
 export function bar(state, actions) {
   const { link } = state.facts;
-  const name = link?.agent_id || "not enrolled";
+  const agent = state.facts.agent ?? {};
+  const id = link?.agent_id || "not enrolled";
   return [
     h("a", { class: "skip", href: "#engines" }, "Skip to the engines"),
     h("div", { class: "brand" },
       h("img", { src: "/static/icon.svg", alt: "", width: 26, height: 26 }),
-      h("div", null, h("h1", null, name), h("p", null, "MosalamaAgent ", state.facts.agent?.version ?? "")),
+      h("div", null, h("h1", null, agent.host || id), h("p", { class: "clip" }, `MosalamaAgent ${agent.version ?? ""}`, agent.host ? `, ${id}` : "")),
     ),
     h("div", { class: "tools" },
       live(state),
@@ -43,10 +44,10 @@ export function verdict(state) {
   const [name, text, more] = sentence(engines, alerts);
   const host = snapshot?.host ?? {};
   const facts = [
-    link && [`Master ${words(link.state)}`, link.state === "connected" ? link.master : link.last_error || link.master],
+    link && [link.state === "unenrolled" ? "Not enrolled with a master" : `Master ${words(link.state)}`, link.state === "connected" ? link.master : link.last_error || link.master],
     status && ["Up", span(state.now - status.started_at)],
     snapshot && ["Processors", percent(host["cpu.busy"])],
-    snapshot && ["Memory", `${size(host["memory.total_bytes"] - host["memory.available_bytes"])} of ${size(host["memory.total_bytes"])}`],
+    snapshot && ["Memory", part(host["memory.total_bytes"] - host["memory.available_bytes"], host["memory.total_bytes"])],
     snapshot && Object.keys(snapshot.gpus ?? {}).length > 0 && ["GPUs", String(Object.keys(snapshot.gpus).length)],
   ].filter(Boolean);
   return [
@@ -65,7 +66,7 @@ function sentence(engines, alerts) {
   const critical = alerts.filter((alert) => alert.severity === "critical").length;
   if (down.length || !alerts.length) return [name, text, more];
   const word = critical ? plural(critical, "critical alert") : plural(alerts.length, "alert");
-  return [critical ? "bad" : "warn", text, [more, `${word} to look at`].filter(Boolean).join("; ")];
+  return ["warn", text, [more, `${word} to look at`].filter(Boolean).join("; ")];
 }
 
 function serving(engines, down) {
@@ -85,10 +86,10 @@ function figures(state) {
   const sum = (name) => (all(name).length ? all(name).reduce((left, right) => left + right, 0) : null);
   const most = (name) => (all(name).length ? Math.max(...all(name)) : null);
   return [
-    ["Tokens a second", count(sum("generated_tokens_per_s"))],
+    ["Tokens/s", count(sum("generated_tokens_per_s"))],
     ["Running", count(sum("running"))],
     ["Waiting", count(sum("waiting"))],
-    ["First token, p95", seconds(most("ttft_p95_s"))],
+    ["TTFT p95", seconds(most("ttft_p95_s"))],
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { h } from "./dom.js";
-import { DASH, count, percent, rate, size } from "./format.js";
+import { DASH, count, part, percent, rate, size } from "./format.js";
 import { icon } from "./icons.js";
 
 const MIB = 1 << 20;
@@ -83,7 +83,7 @@ export function host(state) {
   const two = (one, other, name, second) => [{ ...line(one, name, mib), axis }, { ...line(other, second, mib), dash: true }];
   return [
     tile(state, "Processors", percent(figures["cpu.busy"]), `load ${count(figures.load1)}`, figures["cpu.busy"], [line("cpu", "busy", share)], 1, true),
-    tile(state, "Memory", percent(used == null ? null : used / total), `${size(used)} of ${size(total)}`, used == null ? null : used / total, [line("memory", "used", share)], 1, true),
+    tile(state, "Memory", percent(used == null ? null : used / total), part(used, total), used == null ? null : used / total, [line("memory", "used", share)], 1, true),
     tile(state, "Network", rate(figures["net.received_bytes_per_s"]), legend("in", "out", rate(figures["net.sent_bytes_per_s"])), null, two("received", "sent", "in", "out"), 0.1),
     tile(state, "Disk traffic", rate(figures["disk.read_bytes_per_s"]), legend("read", "written", rate(figures["disk.written_bytes_per_s"])), null, two("read", "written", "read", "written"), 0.1),
   ];
@@ -102,15 +102,17 @@ function tile(state, title, value, more, share, lines, top, fixed = false) {
 
 export function strain(state) {
   const { snapshot } = state.facts;
-  if (!snapshot) return [];
+  if (!snapshot) return null;
   const pressures = [["processors", "cpu.some"], ["memory", "memory.some"], ["disks", "io.some"]]
     .map(([label, name]) => [label, snapshot.host?.[`pressure.${name}`]])
     .filter(([, value]) => value != null);
-  return [
-    ...Object.entries(snapshot.disks ?? {}).map(([path, disk]) => h("div", { key: path, class: "disk" },
+  const disks = Object.entries(snapshot.disks ?? {});
+  if (!disks.length && !pressures.length) return null;
+  return h("div", { key: "disks", class: "card disks" }, [
+    ...disks.map(([path, disk]) => h("div", { key: path, class: "disk" },
       h("div", { class: "row" }, h("span", { class: "mono clip", title: path }, path), h("span", null, `${size(disk.free_bytes)} free of ${size(disk.total_bytes)}`)),
       h("div", { class: `meter ${disk.used_share > 0.85 ? "warn" : "data"}`, role: "meter", "aria-label": `Disk of ${path}`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round((disk.used_share ?? 0) * 100), "aria-valuetext": `${percent(disk.used_share)} used${disk.used_share > 0.85 ? ", nearly full" : ""}`, vars: { "--share": disk.used_share ?? 0 } }),
     )),
     pressures.length > 0 && h("p", { key: "pressure", class: "dim" }, "Time lost waiting, last minute: ", pressures.map(([label, value]) => `${label} ${percent(value)}`).join(", ")),
-  ];
+  ]);
 }

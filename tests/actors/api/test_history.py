@@ -32,6 +32,14 @@ def test_a_sample_a_step_is_a_value_a_slot_at_its_time():
     assert reading.begins_at + (len(values) - 1) * 5.0 == WALL + 1095
 
 
+def test_one_sample_a_step_is_wanted():
+    history = History(5.0)
+    assert history.wants(100.0)
+    history.add(100.0, WALL, {})
+    assert not history.wants(104.9)
+    assert history.wants(105.0)
+
+
 def test_what_was_not_sampled_is_missing_and_never_zero():
     history = filled(History(1.0), [10, 11, 12, 20, 21])
     _, values = read(history)

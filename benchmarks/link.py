@@ -1,20 +1,27 @@
-"""A signed, verified, validated request and reply beside a bare WebSocket echo, on loopback.
+"""A signed, verified, validated request and reply beside a bare WebSocket echo; acceptance, a flood, a thousand agents.
 
-Both ends are `websockets`, the far one in a process of its own; ours adds everything the link does to a message: seal,
-cut, verify, decode, validate, on both sides. The request carries 600 bytes, the reply as many.
+Ours is what runs: the agent's connection, and the master's kind of endpoint in a process of its own. The peer is
+`websockets` on both ends with its best settings. Requests and replies have 600 bytes.
 """
 
 import asyncio
 import multiprocessing
+import ssl
 import statistics
+import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-from benchmarks.harness import Result, interleave
+from actors.link.transport import SUBPROTOCOL, Connection, open_socket
+from benchmarks import link_agent, link_fleet
+from benchmarks.harness import Result, interleave, repeat, say
+from protocol.messages.control import KeysetFrame
 from protocol.messages.reports import Event
 from tests.fakes.trust import NOW_MS, pair
 
@@ -22,42 +29,94 @@ NAME = "link"
 ROUND_TRIPS = 400
 IN_FLIGHT = 64
 PIPELINED = 2_000
+ROUNDS = 7
+FLOODS = 5
+AGENTS = 1_000
 BODY_CHARS = 480
 EVENT = Event(event_id="0" * 32, at_ms=1, kind="k", severity="info", subject="s", text="x" * BODY_CHARS)
+REPLY = KeysetFrame(document=b"x" * BODY_CHARS)
 OPTIONS = {"compression": None, "ping_interval": None, "max_size": 1 << 20}
+PEER = "bare_websockets"
 
 
 def run() -> list[Result]:
-    """Medians of seven interleaved rounds."""
+    """Medians of interleaved rounds; the fleet once."""
+    return [*_round_trips(), *_agent(), *_fleet()]
+
+
+def _round_trips() -> list[Result]:
     with ExitStack() as stack:
-        bare, signed = (stack.enter_context(_far_side(mode)) for mode in ("bare", "signed"))
-        p50 = interleave({"ours": lambda: _p50(signed, ours=True), "peer": lambda: _p50(bare, ours=False)}, rounds=7)
-        rate = interleave({"ours": lambda: _rate(signed, ours=True), "peer": lambda: _rate(bare, ours=False)}, rounds=7)
-    ours, peer = rate["ours"].median, rate["peer"].median
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        link_fleet.make_world(folder, 1)
+        ports = {mode: stack.enter_context(_far_side(mode, folder)) for mode in ("bare", "signed", "tls")}
+        trust = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+        say("round trips")
+        one = {
+            "bare": lambda: asyncio.run(_bare(ports["bare"], _bare_one_at_a_time)),
+            "signed": lambda: asyncio.run(_ours(ports["signed"], None, 1, ROUND_TRIPS)),
+            "tls": lambda: asyncio.run(_ours(ports["tls"], trust, 1, ROUND_TRIPS)),
+        }
+        many = {
+            "bare": lambda: asyncio.run(_bare(ports["bare"], _bare_many)),
+            "signed": lambda: asyncio.run(_ours(ports["signed"], None, IN_FLIGHT, PIPELINED)),
+        }
+        p50, rate = interleave(one, rounds=ROUNDS), interleave(many, rounds=ROUNDS)
+    bare, ours, peer = p50["bare"].median, rate["signed"].median, rate["bare"].median
     return [
-        Result(
-            "round_trip_p50_us",
-            "us",
-            "lower",
-            p50["ours"].median,
-            peer=p50["peer"].median,
-            peer_name="bare_websockets",
-            target=3.0,
-        ),
-        Result("round_trips_per_s", "1/s", "higher", ours, peer=peer, peer_name="bare_websockets", target=0.20),
+        Result("round_trip_p50_us", "us", "lower", p50["signed"].median, peer=bare, peer_name=PEER, target=3.0),
+        Result("round_trips_per_s", "1/s", "higher", ours, peer=peer, peer_name=PEER, target=0.20),
         Result("round_trips_per_s", "1/s", "higher", ours, target=3_000.0),
+        Result("round_trip_tls_p50_us", "us", "lower", p50["tls"].median, peer=bare, peer_name=PEER, target=3.9),
     ]
+
+
+def _agent() -> list[Result]:
+    say("acceptance, and heartbeats in a flood of logs")
+    accept = repeat(lambda: _in_folder(link_agent.accept_p50_ms), rounds=FLOODS, warmup=0)
+    one = repeat(
+        lambda: _in_folder(lambda folder: link_agent.heartbeat_delay_ms(folder, bulk_socket=False)),
+        rounds=FLOODS,
+        warmup=0,
+    )
+    two = repeat(
+        lambda: _in_folder(lambda folder: link_agent.heartbeat_delay_ms(folder, bulk_socket=True)),
+        rounds=FLOODS,
+        warmup=0,
+    )
+    return [
+        Result("accept_p50_ms", "ms", "lower", accept.median, target=5.0),
+        Result("heartbeat_delay_flood_ms", "ms", "lower", one.median, target=250.0),
+        Result("heartbeat_delay_flood_bulk_ms", "ms", "lower", two.median, target=20.0),
+    ]
+
+
+def _fleet() -> list[Result]:
+    say(f"{AGENTS} agents on one master, without and with TLS: about two minutes")
+    plain = _in_folder(lambda folder: link_fleet.measure(folder, AGENTS, tls=False))
+    tls = _in_folder(lambda folder: link_fleet.measure(folder, AGENTS, tls=True))
+    return [
+        Result("agent_kib", "KiB", "lower", plain.agent_kib, target=25.0),
+        Result("agent_tls_kib", "KiB", "lower", tls.agent_kib, target=70.0),
+        Result("master_cpu_percent_1000", "%", "lower", tls.cpu_percent, target=8.0),
+        Result("reconnect_1000_s", "s", "lower", tls.reconnect_s, target=5.0),
+        Result("reconnect_failed", "", "lower", float(tls.reconnect_failed), target=0.0),
+    ]
+
+
+def _in_folder(measure: Callable[[Path], Any]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        return measure(Path(folder))
 
 
 # -- the far side --------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _far_side(mode: str):
+def _far_side(mode: str, folder: Path):
     """A server in a process of its own; its port."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(mode, theirs), daemon=True)
+    process = context.Process(target=_serve, args=(mode, folder, theirs), daemon=True)
     process.start()
     try:
         if not mine.poll(30):
@@ -68,84 +127,122 @@ def _far_side(mode: str):
         process.join(10)
 
 
-def _serve(mode: str, pipe) -> None:
-    asyncio.run(_serving(mode, pipe))
+def _serve(mode: str, folder: Path, pipe) -> None:
+    asyncio.run(_echoing(pipe) if mode == "bare" else _answering(mode, folder, pipe))
 
 
-async def _serving(mode: str, pipe) -> None:
+async def _echoing(pipe) -> None:
     async def echo(socket):
         async for frame in socket:
             await socket.send(frame)
 
-    async def answer(socket):
-        master = pair().shake().master
-        async for frame in socket:
-            found = master.receive(frame)
-            reply = master.seal(_reply(found), at_ms=NOW_MS, message_id=b"i" * 16, ack=0)
-            await socket.send(reply)
-
-    async with serve(echo if mode == "bare" else answer, "127.0.0.1", 0, **OPTIONS) as server:
+    async with serve(echo, "127.0.0.1", 0, **OPTIONS) as server:
         pipe.send(server.sockets[0].getsockname()[1])
         await asyncio.Event().wait()
 
 
-def _reply(found):
-    """As many bytes back."""
-    from protocol.messages.control import KeysetFrame
+async def _answering(mode: str, folder: Path, pipe) -> None:
+    """The master's kind of endpoint: aiohttp, the session, one reply for each request."""
+    from aiohttp import web
 
-    del found
-    return KeysetFrame(document=b"x" * BODY_CHARS)
+    from actors.master.endpoint import shrink_tls_buffer
+
+    async def door(request):
+        socket = web.WebSocketResponse(protocols=[SUBPROTOCOL], compress=False)
+        await socket.prepare(request)
+        master = pair().shake().master
+        async for frame in socket:
+            master.receive(frame.data)
+            await socket.send_bytes(master.seal(REPLY, at_ms=NOW_MS, message_id=b"i" * 16, ack=0))
+        return socket
+
+    shrink_tls_buffer()
+    app = web.Application()
+    app.add_routes([web.get("/", door)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    context = None
+    if mode == "tls":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "server.pem", folder / "server.key")
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+    pipe.send(runner.addresses[0][1])
+    await asyncio.Event().wait()
 
 
 # -- the near side -------------------------------------------------------------------------------------------
 
 
-def _p50(port: int, *, ours: bool) -> float:
-    return asyncio.run(_with_socket(port, lambda socket: _one_at_a_time(socket, ours=ours)))
+async def _ours(port: int, tls: ssl.SSLContext | None, window: int, count: int) -> float:
+    """Microseconds of the median round trip with one in flight, else round trips a second."""
+    scheme = "wss" if tls else "ws"
+    connection = await open_socket(f"{scheme}://127.0.0.1:{port}/", tls, {}, 10.0)
+    try:
+        return await _Requests(connection, window, count).run()
+    finally:
+        connection.abort()
 
 
-def _rate(port: int, *, ours: bool) -> float:
-    return asyncio.run(_with_socket(port, lambda socket: _many_at_a_time(socket, ours=ours)))
+class _Requests:
+    """Keeps `window` requests in flight; each reply is verified and validated and makes room for the next."""
 
+    def __init__(self, connection: Connection, window: int, count: int) -> None:
+        self._connection, self._window, self._count = connection, window, count
+        self._agent = pair().shake().agent
+        self._sent = self._got = 0
+        self._begun = 0.0
+        self._times: list[float] = []
+        self._done = asyncio.get_running_loop().create_future()
 
-async def _with_socket(port: int, work: Callable[..., Awaitable[float]]) -> float:
-    async with connect(f"ws://127.0.0.1:{port}", proxy=None, **OPTIONS) as socket:
-        return await work(socket)
+    async def run(self) -> float:
+        self._connection.deliver(self._reply)
+        begun = time.perf_counter()
+        self._ask()
+        await self._done
+        if self._window == 1:
+            return statistics.median(self._times) * 1e6
+        return self._count / (time.perf_counter() - begun)
 
+    def _ask(self) -> None:
+        while self._sent < self._count and self._sent - self._got < self._window:
+            self._begun = time.perf_counter()
+            self._sent += 1
+            self._connection.write(self._agent.seal(EVENT, at_ms=NOW_MS, message_id=b"i" * 16, ack=0))
 
-def _ends(*, ours: bool):
-    """(make a request, take a reply) of one side."""
-    if not ours:
-        frame = b"x" * (len(pair().shake().from_agent(EVENT)))
-        return lambda: frame, lambda reply: reply
-    agent = pair().shake().agent
-
-    def take(reply):
+    def _reply(self, frame: bytes) -> None:
         # What the agent does with a frame of its master, short of acting on it.
-        return agent.channel.open(reply)
+        self._agent.channel.open(frame)
+        self._got += 1
+        self._times.append(time.perf_counter() - self._begun)
+        if self._got == self._count:
+            self._done.set_result(None)
+        else:
+            self._ask()
 
-    return lambda: agent.seal(EVENT, at_ms=NOW_MS, message_id=b"i" * 16, ack=0), take
+
+async def _bare(port: int, work) -> float:
+    frame = b"x" * len(pair().shake().from_agent(EVENT))
+    async with connect(f"ws://127.0.0.1:{port}", proxy=None, **OPTIONS) as socket:
+        return await work(socket, frame)
 
 
-async def _one_at_a_time(socket, *, ours: bool) -> float:
-    make, take = _ends(ours=ours)
+async def _bare_one_at_a_time(socket, frame: bytes) -> float:
     times = []
     for _ in range(ROUND_TRIPS):
         begun = time.perf_counter()
-        await socket.send(make())
-        take(await socket.recv())
+        await socket.send(frame)
+        await socket.recv()
         times.append(time.perf_counter() - begun)
     return statistics.median(times) * 1e6
 
 
-async def _many_at_a_time(socket, *, ours: bool) -> float:
-    make, take = _ends(ours=ours)
+async def _bare_many(socket, frame: bytes) -> float:
     begun = time.perf_counter()
     sent = received = 0
     while received < PIPELINED:
         while sent < PIPELINED and sent - received < IN_FLIGHT:
-            await socket.send(make())
+            await socket.send(frame)
             sent += 1
-        take(await socket.recv())
+        await socket.recv()
         received += 1
     return PIPELINED / (time.perf_counter() - begun)

@@ -25,7 +25,7 @@ class Lane(IntEnum):
     BULK = 3
 
 
-WINDOW_BYTES = MappingProxyType({Lane.STATE: 262_144, Lane.FIGURES: 131_072, Lane.BULK: 262_144})
+WINDOW_BYTES = MappingProxyType({Lane.STATE: 262_144, Lane.FIGURES: 131_072, Lane.BULK: 131_072})
 GRANT_AT = 4
 """The receiver gives credit back in parts of a fourth of the window."""
 FEATURE = "credit"

@@ -130,6 +130,7 @@ class MasterSession:
             bind=session_hash(self._hello, self._challenge, frame),
             peer_has=self._agent_has,
         )
+        self._hello = self._challenge = b""  # a session lives for weeks
         return self.channel
 
     @property

@@ -78,7 +78,7 @@ class BulkSocket:
                     await connection.close()
                     return
         finally:
-            connection.abort()
+            await connection.gone()
 
 
 def _only_bulk(lane: Lane) -> bool:

@@ -42,6 +42,7 @@ class Desk:
     def acknowledge(self, offset: int) -> None:
         """The master's stream is on our disk up to here; said with the next frame."""
         self.ack = max(self.ack, offset)
+        self._nudge()
 
     def drop(self, why: str) -> None:
         """End this session: the next one begins where the journal is."""
@@ -80,12 +81,17 @@ class Desk:
         assert self._wake is not None
         self._wake.set()
 
-    async def anything(self) -> None:
-        """Until there may be something to do; returns at once when there is."""
+    async def anything(self, limit_s: float | None = None) -> bool:
+        """Until there may be something to do, at once when there is; False when that took longer than the limit."""
         assert self._wake is not None
         self._wake.clear()
-        if not (self.inbox or self.stopping or self.dropping or self.next_key is not None):
-            await self._wake.wait()
+        if self.inbox or self.stopping or self.dropping or self.next_key is not None:
+            return True
+        try:
+            await asyncio.wait_for(self._wake.wait(), limit_s)
+        except TimeoutError:
+            return False
+        return True
 
     async def sleep(self, delay_s: float) -> None:
         """That long, or until stopped."""

@@ -30,7 +30,7 @@ from .reconnect import Reconnect
 from .talk import Standing, Talk
 from .transport import Connection, audience, open_connection
 
-SETTLE_S = 0.01
+SETTLE_S = 0.1
 """Before the loop ends: transports that were dropped close their sockets."""
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
@@ -90,12 +90,12 @@ class LinkLoop:
                 if not isinstance(error, DroppedError):
                     self._reconnect.failed()
             if self._ended():
-                await asyncio.sleep(SETTLE_S)
-                return
+                break
             delay_s = self._reconnect.delay_s(self._bridge.rng, slow=slow)
             self._log.info("link.down", why=why, next_try_s=round(delay_s, 1))
             self._bridge.tell(SessionDown(state, why, delay_s, None))
             await self._desk.sleep(delay_s)
+        await asyncio.sleep(SETTLE_S)
 
     def _ended(self) -> bool:
         return self._desk.stopping

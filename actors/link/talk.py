@@ -33,6 +33,8 @@ from .reconnect import Reconnect
 from .transport import BULK_PATH, Connection, audience, open_connection
 
 BULK_FEATURE = "bulk"
+ACK_IDLE_S = 0.1
+"""An acknowledgement that no other message carries waits this long for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Talk:
         self._flow = Spending(credited=FEATURE in on.established.features)
         self._last_heard = time.monotonic()
         self._told = 0
+        self._acked = desk.ack
+        """The acknowledgement that was said last: in the hello, then in every frame."""
         self._bulk: BulkSocket | None = None
         if BULK_FEATURE in on.established.features and settings.bulk_socket:
             self._bulk = BulkSocket(desk.outgoing, self._channel.bulk(), self._bulk_connection, self._seal, self._went)
@@ -145,9 +149,11 @@ class Talk:
             if desk.stopping:
                 await connection.close(1001, "the agent stops")
                 raise DroppedError("the agent stops")
-            await desk.anything()
+            if not await desk.anything(None if self._acked >= desk.ack else ACK_IDLE_S):
+                desk.outgoing.put(self._heartbeat())  # nothing else came along to carry the acknowledgement
 
     async def _send(self, item: Item) -> None:
+        self._acked = self._desk.ack
         frame = self._seal(self._channel, item)
         self._flow.spend(item.lane, len(frame), item.offset)
         await self._on.connection.send(frame)
@@ -205,13 +211,16 @@ class Talk:
         proof = assertion(identity.key, identity.agent_id, audience(master, BULK_PATH), now_s, secrets.token_hex(8))
         return await open_connection(master, self._settings, proof, BULK_PATH)
 
+    def _heartbeat(self) -> Item:
+        return Item(Lane.CONTROL, Heartbeat(at_ms=self._on.session_ms()), key="heartbeat")
+
     # -- liveness --------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Our heartbeats, and the look at when the master was last heard; our own traffic does not count."""
         settings, outgoing = self._settings, self._desk.outgoing
         while True:
-            outgoing.put(Item(Lane.CONTROL, Heartbeat(at_ms=self._on.session_ms()), key="heartbeat"))
+            outgoing.put(self._heartbeat())
             self._desk.awake()
             await asyncio.sleep(settings.heartbeat_s * (0.9 + 0.2 * self._bridge.rng.random()))
             silent_s = time.monotonic() - self._last_heard

@@ -72,12 +72,16 @@ class Connection(asyncio.Protocol):
         self._headers = headers
         self._opened: asyncio.Future[None] = loop.create_future()
         self._end: asyncio.Future[Exception] = loop.create_future()
+        self._lost = asyncio.Event()
+        self._lost.set()  # there is nothing to lose yet
         self._room = asyncio.Event()
         self._room.set()
         self._take: Callable[[bytes], None] | None = None
         self._waiting: deque[bytes] = deque()
         self._arrived = asyncio.Event()
         self._fragments: list[bytes] = []
+        self._receiving = False
+        """While frames are given out, what is written in answer waits and goes in one piece."""
 
     # -- for the link ----------------------------------------------------------------------------------------
 
@@ -125,7 +129,8 @@ class Connection(asyncio.Protocol):
             raise self._end.result()
         if self._socket.state is State.OPEN:  # else the master has said goodbye, and `ended` will tell why
             self._socket.send_binary(frame)
-            self._flush()
+            if not self._receiving:
+                self._flush()
 
     async def room(self) -> None:
         """Until the buffers have room again."""
@@ -155,8 +160,9 @@ class Connection(asyncio.Protocol):
     async def gone(self) -> None:
         """Drop it, and wait until its socket is closed."""
         self.abort()
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(asyncio.shield(self._end), CLOSE_S)
+        # Not `_end`: that is told as soon as it is known why, and the socket is closed some turns of the loop later.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._lost.wait(), CLOSE_S)
 
     # -- for the event loop ----------------------------------------------------------------------------------
 
@@ -164,6 +170,7 @@ class Connection(asyncio.Protocol):
         """TCP and TLS stand: ask for the upgrade."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._lost.clear()
         transport.set_write_buffer_limits(high=WRITE_LIMIT_BYTES)
         _limit_unsent(transport)
         request = self._socket.connect()
@@ -174,11 +181,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the master, to frames, to whoever reads."""
         self._socket.receive_data(data)
+        self._receiving = True
         for event in self._socket.events_received():
             if isinstance(event, Frame):
                 self._frame(event)
             else:
                 self._answered()
+        self._receiving = False
         self._flush()
         if self._socket.close_expected():
             asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
@@ -196,6 +205,7 @@ class Connection(asyncio.Protocol):
             self._opened.set_exception(self._socket.handshake_exc or exc or ConnectionResetError("closed at once"))
             self._opened.exception()  # whoever waited may have gone
         self._over(dropped(self._socket.close_exc))
+        self._lost.set()
 
     def pause_writing(self) -> None:
         """The buffers are full."""
@@ -253,12 +263,17 @@ class Connection(asyncio.Protocol):
         self._room.set()
 
     def _flush(self) -> None:
-        for data in self._socket.data_to_send():
-            if data:
-                self._transport.write(data)
-            elif self._transport.can_write_eof():
-                with contextlib.suppress(OSError, RuntimeError):
-                    self._transport.write_eof()
+        pieces = self._socket.data_to_send()
+        if not pieces:
+            return
+        self._transport.write(b"".join(pieces))
+        if not pieces[-1]:  # the library's word for the end of the stream
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             else:
                 self._transport.close()
 
@@ -308,7 +323,7 @@ async def open_socket(url: str, tls: ssl.SSLContext | None, headers: Mapping[str
         done = True
     finally:
         if not done:
-            connection.abort()
+            await connection.gone()
     return connection
 
 

@@ -17,7 +17,7 @@ from protocol.errors import Code, ProtocolError
 from protocol.flow import FEATURE, Granting, Lane, Spending, lane_of
 from protocol.ids import RANDOM_BYTES, uuid7
 from protocol.keyset import Role
-from protocol.limits import CONTENT_FAULTS_PER_MIN, HEARTBEAT_S, PEER_DEAD_S, SKEW_SILENT_MS
+from protocol.limits import CONTENT_FAULTS_PER_MIN, PEER_DEAD_S, SKEW_SILENT_MS
 from protocol.master_session import KnownAgent, MasterSession
 from protocol.messages.base import Message
 from protocol.messages.control import CommandFrame, Credit, GoAway, Heartbeat, KeysetFrame, Refused, Rotate, Rotated
@@ -32,7 +32,7 @@ from .service import Master, now_ms
 COMMANDS_AT_A_TIME = 64
 KEPT_MAX = 256
 """Durable messages that may wait for the disk; the next is not read before there is room."""
-GOODBYE_SPREAD_MS = 4_000
+GOODBYE_AFTER_MS, GOODBYE_SPREAD_MS = 1_000, 1_000
 ASKED_MAX = 256
 """Commands whose refusal may still come; the oldest is forgotten first."""
 
@@ -57,6 +57,7 @@ class AgentLink:
         self._ack = 0
         self._acked = 0
         self._sent = 0
+        self._commands_due = True
         self._work = asyncio.Event()
         self._flow, self._granting, self._credited = Spending(credited=False), Granting(), False
         self._kept: list[Received] = []
@@ -65,6 +66,7 @@ class AgentLink:
         self._bulk: Channel | None = None
         self._bulk_socket: web.WebSocketResponse | None = None
         self._revoked: Code | None = None
+        self._dead = False
         self._asked: OrderedDict[bytes, str] = OrderedDict()
         """Message id -> command id of the commands that were sent here."""
         self._faults: deque[float] = deque(maxlen=CONTENT_FAULTS_PER_MIN)
@@ -86,6 +88,7 @@ class AgentLink:
 
     def wake(self) -> None:
         """There may be something to send."""
+        self._commands_due = True
         self._work.set()
 
     async def handshake(self) -> None:
@@ -124,14 +127,21 @@ class AgentLink:
         raise ConnectionResetError("the agent closed the connection")
 
     async def converse(self) -> None:
-        """Read and write until either ends."""
-        tasks = [asyncio.create_task(work()) for work in (self._read, self._write, self._watch)]
-        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
-        for task in done:
-            task.result()
+        """Read and write until either ends. The reader is this task: a fleet pays for each one more."""
+        reader = asyncio.current_task()
+        assert reader is not None
+        writer = asyncio.create_task(self._write())
+        writer.add_done_callback(lambda _: reader.cancel())
+        try:
+            await self._read()
+        except asyncio.CancelledError:
+            if not writer.done():
+                raise  # it is this connection that was cancelled, not its writer that ended
+            reader.uncancel()
+            await writer
+        finally:
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -199,9 +209,8 @@ class AgentLink:
         book, rows = self._master.book, self._master.rows
         match found.message:
             case Heartbeat():
-                await book(rows.seen, self.agent_id, now_ms())
-                self._acked = -1  # a heartbeat is answered, so that the agent knows that we live
-                self._work.set()
+                self._master.heard[self.agent_id] = now_ms()
+                await self._send(Heartbeat(at_ms=now_ms()))  # so that the agent knows that we live
             case CommandProgress() as progress:
                 await book(rows.progress, self.agent_id, progress.command_id, _plain(dump(progress)), now_ms())
                 await self._master.notify()
@@ -242,6 +251,8 @@ class AgentLink:
         while True:
             await self._work.wait()
             self._work.clear()
+            if self._dead:
+                raise ConnectionResetError("nothing was heard of the agent")
             if self._revoked:
                 raise ProtocolError(self._revoked, "not wanted any more")
             await self._send_keyset()
@@ -262,14 +273,18 @@ class AgentLink:
             await self.goodbye()  # this session is signed by a key that holds no more
 
     async def _send_commands(self) -> None:
+        if not self._commands_due:
+            return
+        self._commands_due = False
         rows = await self._master.book(self._master.rows.commands_after, self.agent_id, self._sent)
         for row in rows[:COMMANDS_AT_A_TIME]:
             if not self._flow.may(Lane.STATE):
+                self._commands_due = True
                 return  # its acknowledgements make room
             await self._send_command(row)
             self._sent = row.offset
         if len(rows) > COMMANDS_AT_A_TIME:
-            self._work.set()
+            self.wake()
 
     async def _send_command(self, row: CommandRow) -> None:
         book, rows = self._master.book, self._master.rows
@@ -300,16 +315,15 @@ class AgentLink:
         await self._socket.send_bytes(frame)
         return message_id
 
-    async def _watch(self) -> None:
+    def watch(self, now_s: float) -> None:
         """A peer that says nothing is dead, whatever we send."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_S / 2)
-            if time.monotonic() - self._heard > PEER_DEAD_S:
-                raise ConnectionResetError("nothing was heard of the agent")
+        if now_s - self._heard > PEER_DEAD_S:
+            self._dead = True
+            self._work.set()
 
-    async def goodbye(self) -> None:
+    async def goodbye(self, spread_ms: int = GOODBYE_SPREAD_MS) -> None:
         """The master will be away for a moment."""
-        await self._send(GoAway(after_ms=200, spread_ms=GOODBYE_SPREAD_MS))
+        await self._send(GoAway(after_ms=GOODBYE_AFTER_MS, spread_ms=spread_ms))
         await self.close(WSCloseCode.GOING_AWAY, "the master stops")
 
     async def close(self, code: int, reason: str) -> None:

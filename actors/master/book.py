@@ -1,6 +1,6 @@
 """What a master remembers, as one interface: larger fleets put it on another database under several front ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -100,8 +100,8 @@ class Book(Protocol):
     def promote_key(self, agent_id: str, public: bytes, old_until_ms: int) -> None:
         """The next key was used: it is the agent's key now, the one before is good until then."""
 
-    def seen(self, agent_id: str, now_ms: int) -> None:
-        """The agent was heard."""
+    def seen(self, times: Mapping[str, int]) -> None:
+        """Agent id -> when it was heard last, in milliseconds since the epoch."""
 
     def next_generation(self, agent_id: str, engine: str) -> int:
         """A number greater than every one before for this engine."""

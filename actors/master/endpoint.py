@@ -1,7 +1,7 @@
 """The link endpoint: one WebSocket for each agent, on the master's side of the protocol.
 
 aiohttp carries both doors on one port. TLS in asyncio takes a buffer of 256 KiB for each connection, which is most of
-what an idle agent costs its master; `shrink_tls_buffer` makes it 32 KiB.
+what an idle agent costs its master; `shrink_tls_buffer` makes it 16 KiB, one record of TLS.
 """
 
 import asyncio
@@ -12,18 +12,20 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from protocol.errors import Code, ProtocolError
-from protocol.limits import FRAME_MAX_BYTES, HANDSHAKE_MAX_S
+from protocol.limits import FRAME_MAX_BYTES, HANDSHAKE_MAX_S, HEARTBEAT_S
 
 from .admission import Admission, Guest
-from .agent_link import AgentLink
+from .agent_link import GOODBYE_SPREAD_MS, AgentLink
 from .audit import Audit
 from .doors import Doors
 from .service import Master
 
 PATH = "/v1/link"
 SUBPROTOCOL = "mosalama.v1"
-TLS_BUFFER_BYTES = 32_768
+TLS_BUFFER_BYTES = 16_384
 UNAUTHENTICATED_MAX = 2_000
+RETURNS_PER_S = 300
+"""What one master takes back in a second without hurry: half of what a core can."""
 
 
 def shrink_tls_buffer() -> None:
@@ -129,7 +131,15 @@ class Endpoint:
     async def close(self) -> None:
         """Say goodbye to every agent: come back soon, not all at once."""
         links = list(self._links.values())
-        await asyncio.gather(*(link.goodbye() for link in links), return_exceptions=True)
+        spread_ms = max(GOODBYE_SPREAD_MS, len(links) * 1_000 // RETURNS_PER_S)
+        await asyncio.gather(*(link.goodbye(spread_ms) for link in links), return_exceptions=True)
+
+    async def watch(self) -> None:
+        """Look at every link now and then, until cancelled: one timer for all of them."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S / 2)
+            for link in list(self._links.values()):
+                link.watch(time.monotonic())
 
 
 def certificate_digest(pem: str) -> bytes:

@@ -32,6 +32,8 @@ BOOK_FILE = "book.sqlite"
 SOCKET_FILE = "operator.sock"
 SHUTDOWN_S = 5.0
 KEYSET_LOOK_S = 3_600.0
+HEARD_S = 10.0
+"""Between two writes of when agents were heard."""
 KEYSET_WARN_DAYS = 30.0
 
 
@@ -55,6 +57,8 @@ async def serve(directory: Path, host: str, port: int, client_ca: Path | None = 
         await web.UnixSite(operator, str(socket)).start()
         socket.chmod(0o600)
         _background(stack, watch_keyset(master))
+        _background(stack, _keep_heard(master))
+        _background(stack, endpoint.watch())
         _on_hangup(lambda: _reload(directory, master, endpoint, tls))
         structlog.get_logger().info("serving", actor="master", host=host, port=port)
         await _until_stopped()
@@ -75,6 +79,12 @@ async def _open(
     endpoint.doors = Doors(runner.server, context, endpoint.audit)
     stack.push_async_callback(endpoint.doors.close)
     _background(stack, endpoint.doors.serve(listening))
+
+
+async def _keep_heard(master: Master) -> None:
+    while True:
+        await asyncio.sleep(HEARD_S)
+        await master.keep_heard()
 
 
 def _background(stack: contextlib.AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
@@ -101,6 +111,7 @@ class _Tls:
         self._directory, self._client_ca = directory, client_ca
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.context.num_tickets = 0  # no agent resumes: they would be memory and work for nothing
         if client_ca is not None:
             self.context.verify_mode = ssl.CERT_REQUIRED
         self.digest = b""

@@ -44,6 +44,8 @@ class Master:
         self.audit, self.instances, self.streams = Audit(), Instances(), Streams()
         self.connected: dict[str, float] = {}
         """Agent id -> when its session began, seconds since the epoch."""
+        self.heard: dict[str, int] = {}
+        """Agent id -> its last heartbeat, in milliseconds; written to the book now and then, many at a time."""
         self.changed = asyncio.Condition()
         self._log = structlog.get_logger().bind(actor="master")
 
@@ -58,8 +60,15 @@ class Master:
 
     async def close(self) -> None:
         """Write what is begun, and close the book."""
+        await self.keep_heard()
         await self.book(self._book.close)
         self._thread.shutdown()
+
+    async def keep_heard(self) -> None:
+        """Write when agents were heard: one commit, whatever their number."""
+        heard, self.heard = self.heard, {}
+        if heard:
+            await self.book(self._book.seen, heard)
 
     async def notify(self) -> None:
         """Something changed: wake whoever waits for it."""
@@ -187,7 +196,7 @@ class Master:
             "kid": key_id(row.public).hex(),
             "next_kid": key_id(row.next_public).hex() if row.next_public else None,
             "enrolled_ms": row.enrolled_ms,
-            "seen_ms": row.seen_ms,
+            "seen_ms": self.heard.get(row.agent_id, row.seen_ms),
             "inventory": row.inventory,
         }
 

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +177,11 @@ class SqliteBook:
             (old_until_ms, agent_id, public),
         )
 
-    def seen(self, agent_id: str, now_ms: int) -> None:
-        """The agent was heard."""
-        self._db.execute("UPDATE agents SET seen_ms = ? WHERE agent_id = ?", (now_ms, agent_id))
+    def seen(self, times: Mapping[str, int]) -> None:
+        """When agents were heard last."""
+        with self._transaction() as db:
+            rows = [(at_ms, agent_id) for agent_id, at_ms in times.items()]
+            db.executemany("UPDATE agents SET seen_ms = ? WHERE agent_id = ?", rows)
 
     # -- commands --------------------------------------------------------------------------------------------
 

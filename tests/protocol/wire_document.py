@@ -56,8 +56,8 @@ behind the offset that the other has. A command id is carried out once, however 
 
 ## Lanes
 Four, by strict priority: control, state (every message with an offset), figures (`report`, `command.progress`), bulk
-(`log.lines`). At most 256 KiB of state may be unacknowledged. With the feature `credit`, a sender has 128 KiB for
-figures and 256 KiB for bulk, counted in whole frames; it begins a frame while something is left, and gets back with
+(`log.lines`). At most 256 KiB of state may be unacknowledged. With the feature `credit`, a sender has 128 KiB each
+for figures and bulk, counted in whole frames; it begins a frame while something is left, and gets back with
 `credit` (`channel` 2 or 3) what the receiver has consumed. More than the window is taken for the window.
 
 With the feature `bulk`, the agent may open a second WebSocket at `/v1/bulk` while its session stands, with a token for

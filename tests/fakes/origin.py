@@ -34,7 +34,7 @@ class Origin:
         self.headers: list[dict[str, str]] = []
         self.rotten = self.was_cut = False
         self.lock = threading.Lock()
-        self.stopped = threading.Event()
+        self.stopped, self.moved = threading.Event(), threading.Event()
         origin = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -77,7 +77,7 @@ class Origin:
             return self.say(request, 302, Location=self.url)
         if self.signed and request.path == "/file":
             return self.say(request, 302, Location=f"{self.base}/signed/{self.signature}")
-        if request.path.startswith("/signed/") and self.expired(request.path):
+        if self.signed and request.path.startswith("/signed/") and self.expired(request.path):
             return self.say(request, 403)
         if self.fault == "html":
             return self.send(request, 200, b"<html>sign in</html>", {"Content-Type": "text/html"})
@@ -166,6 +166,7 @@ class Origin:
             request.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
             with self.lock:
                 self.sent += len(part)
+            self.moved.set()
             if rate and self.stopped.wait(len(part) / rate):
                 return
         if chunked:

@@ -1,7 +1,7 @@
 """A bounded pool of page-aligned memory: what O_DIRECT writes from and the network reads into."""
 
+import contextlib
 import mmap
-from collections.abc import Iterator
 
 ALIGN_BYTES = 4_096
 
@@ -27,18 +27,16 @@ class Buffers:
         """Back."""
         self._free.append(view)
 
-    def __len__(self) -> int:
-        return len(self._free)
-
-    def __iter__(self) -> Iterator[memoryview]:
-        return iter(self._views)
-
     def close(self) -> None:
-        """Give the memory back to the system; no block may be in use any more."""
+        """Give the memory back to the system; no block may be in use any more.
+
+        A failure that is still being told may hold a part of a block: then the memory goes with it.
+        """
         self._free.clear()
-        for view in self._views:
-            view.release()
-        self._memory.close()
+        with contextlib.suppress(BufferError):
+            while self._views:
+                self._views.pop().release()
+            self._memory.close()
 
 
 def aligned(count: int) -> int:

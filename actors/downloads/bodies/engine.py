@@ -37,6 +37,8 @@ SPARE_BLOCKS = 4
 """Beyond one for each connection: those that wait for the hash."""
 BLOCKS_LEAST = 6
 READ_BYTES = 1 << 20
+BARRIER_S = 5.0
+"""What came is made to outlive a loss of power so often."""
 Local = Callable[[], int]
 """The minute of the local day."""
 
@@ -51,8 +53,13 @@ class TransferEngine:
     """One for the machine; a call brings files. See api.Bring."""
 
     def __init__(
-        self, settings: DownloadsSettings, minute: Local = local_minute, block_bytes: int = BLOCK_BYTES
+        self,
+        settings: DownloadsSettings,
+        minute: Local = local_minute,
+        block_bytes: int = BLOCK_BYTES,
+        barrier_s: float = BARRIER_S,
     ) -> None:
+        self._barrier_s = barrier_s
         self._settings, self._minute, self._block_bytes = settings, minute, block_bytes
         self._throttle = Throttle(settings.rate_max_bytes_s)
         self._hours = Hours.parse(settings.hours) if settings.hours else None
@@ -103,7 +110,7 @@ class TransferEngine:
             throttle=self._throttle,
         )
         total = sum(file.size_bytes for file in files)
-        watch = Watch(crew, total, settings.read_timeout_s, most)
+        watch = Watch(crew, total, settings.read_timeout_s, most, self._barrier_s)
         hashers = [Hasher(crew, self._block_bytes) for _ in range(hashers_wanted(len(files)))]
         threads = [_started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers)]
         workers: list[Worker] = []

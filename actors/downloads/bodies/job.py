@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actors.downloads import hashing
+from actors.downloads.errors import DownloadError
 from actors.downloads.manifest import RemoteFile, Staging
 
 from .blocks import Blocks
@@ -13,7 +14,7 @@ from .journal import DIGEST_CHARS, Journal, boot_id
 from .mirrors import Mirror, Mirrors, wrong
 from .partial import PartialFile, failed
 
-SLICE_BYTES = (64 << 10, 1 << 20)
+SLICE_BYTES = (32 << 10, 1 << 20)
 """Least that is written at a time: small enough that a kill costs little, large enough that the journal stays short."""
 SLICES = 4_096
 
@@ -178,11 +179,12 @@ class Job:
 
     def close(self) -> None:
         """Let go; what is there is kept for the next time, durably. Small files are brought anew."""
-        if self.partial is None or self.done:
+        if self.done:
             return
-        with contextlib.suppress(Exception):
-            self.barrier()
-        self.partial.close()
+        if self.partial is not None:
+            with contextlib.suppress(DownloadError):
+                self.barrier()
+            self.partial.close()
         if self.journal is not None:
             self.journal.close()
         if self.small:

@@ -29,16 +29,25 @@ class PartialFile:
 
     def __init__(self, path: Path, name: str, size_bytes: int) -> None:
         self._path, self._name, self._size = path, name, size_bytes
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd, self._past_cache = -1, False
+        self._direct: int | None = None
+        new = not path.exists()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            self._direct = self._open_direct()
-            self._past_cache = self._direct is not None
-            if os.fstat(self._fd).st_size != aligned(size_bytes) and size_bytes:
-                os.ftruncate(self._fd, aligned(size_bytes))
-            self._allocate()
+            self._prepare()
         except OSError as error:
+            self.close()
+            if new:  # what has no room for itself leaves nothing behind
+                path.unlink(missing_ok=True)
             raise failed(name, error) from error
+
+    def _prepare(self) -> None:
+        self._direct = self._open_direct()
+        self._past_cache = self._direct is not None
+        if os.fstat(self._fd).st_size != aligned(self._size):
+            os.ftruncate(self._fd, aligned(self._size))
+        self._allocate()
 
     def _open_direct(self) -> int | None:
         """A second descriptor that goes past the page cache; None where the file system refuses (tmpfs, some NFS)."""

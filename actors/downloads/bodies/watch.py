@@ -19,14 +19,14 @@ LEAST_BYTES_S = 1_024
 REST_S = 5.0
 RATE_S = 5.0
 BARRIER_BYTES = 1 << 30
-BARRIER_S = 5.0
 
 
 class Watch:
     """See the module."""
 
-    def __init__(self, crew: Crew, total_bytes: int, silence_s: float, most: int) -> None:
+    def __init__(self, crew: Crew, total_bytes: int, silence_s: float, most: int, barrier_s: float) -> None:
         self._crew, self._total, self._silence_s, self._most = crew, total_bytes, silence_s, most
+        self._barrier_s = barrier_s
         now = time.monotonic()
         self._past: deque[tuple[float, int]] = deque([(now, 0)])
         self._barrier_at, self._barrier_bytes = now, 0
@@ -59,7 +59,7 @@ class Watch:
 
     def _durable(self, now: float) -> None:
         received = self._crew.received_bytes
-        if received - self._barrier_bytes < BARRIER_BYTES and now - self._barrier_at < BARRIER_S:
+        if received - self._barrier_bytes < BARRIER_BYTES and now - self._barrier_at < self._barrier_s:
             return
         self._barrier_at, self._barrier_bytes = now, received
         for job in self._crew.open_jobs():

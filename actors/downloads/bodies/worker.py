@@ -12,7 +12,7 @@ from .crew import Crew, Item
 from .http1 import BrokenError
 from .mirrors import refused, wrong
 
-SLICE_S = 0.025
+SLICE_S = 0.008
 """A connection writes what it has about so often: what a kill loses is what came since."""
 RENEWALS_MAX = 3
 ODD_MAX = 2
@@ -36,6 +36,8 @@ class Worker:
         self.rest_until = 0.0
         """A connection that was taken for slow leaves its block to others for a while."""
         self._forgiven = False
+        self._piece = 0
+        """Bytes that take about SLICE_S to come."""
 
     def run(self) -> None:
         """Until nothing is left to do."""
@@ -136,7 +138,7 @@ class Worker:
             self._crew.came(item.mirror, end - begin, much=much)
 
     def _slice(self, least: int) -> int:
-        return self._crew.throttle.piece(max(least, int(self.rate * SLICE_S) & -ALIGN_BYTES))
+        return self._crew.throttle.piece(max(least, self._piece & -ALIGN_BYTES))
 
     def _beat(self, count: int) -> None:
         self.beat = time.monotonic()
@@ -145,6 +147,8 @@ class Worker:
     def _pace(self, count: int, began: float) -> None:
         taken = max(self.beat - began, 1e-6)
         self.rate = count / taken if not self.rate else 0.5 * self.rate + 0.5 * count / taken
+        # Twice as much at most: what lay in the socket already came at the speed of memory.
+        self._piece = min(int(count * SLICE_S / taken), 2 * count)
         wait_s = self._crew.throttle.pay(count, self.beat)
         if wait_s:
             self._crew.wait_for(wait_s)

@@ -40,8 +40,8 @@ class Bench:
         given = {"models_dir": self.folder, "allow_private_hosts": ("127.0.0.1", "localhost"), "connections": 4}
         return DownloadsSettings(**(given | {"read_timeout_s": 1.0, "tries": 4} | fields))
 
-    def bring(self, *files, settings=None, manifest=None, block_bytes=BLOCK):
-        engine = TransferEngine(settings or self.settings(), block_bytes=block_bytes)
+    def bring(self, *files, settings=None, manifest=None, block_bytes=BLOCK, **fields):
+        engine = TransferEngine(settings or self.settings(), block_bytes=block_bytes, **fields)
         return engine(self.staging(*files, **(manifest or {})), files, self.control, self.told.append)
 
     @property

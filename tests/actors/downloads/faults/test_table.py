@@ -78,6 +78,6 @@ def test_the_table_has_all_its_rows():
 
 
 def test_an_address_that_asks_for_a_credential_that_is_not_there_says_so(bench):
-    origin = bench.origin("deny=0", signed=True)
+    origin = bench.origin(signed=True)
     with pytest.raises(SourceError, match="cannot be had"):
         bench.bring(bench.file(origin.url.replace("/file", "/signed/9")))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 HEAD_MAX_BYTES = 64 << 10
 HEADERS_MAX = 200
-LOOK_UP_S = 1.0
-"""A plain socket's wait for a whole slice ends so often, at most, with what there is."""
+LOOK_UP_S = 0.1
+"""The wait for a whole slice ends after so long, with what there is."""
 DRAIN_MAX_BYTES = 64 << 10
 
 
@@ -133,13 +133,16 @@ class Connection:
 
     @staticmethod
     def _some_tls(tls: ssl.SSLSocket, view: memoryview) -> int:
-        """A whole slice, record by record: each read gives 16 KiB at most."""
+        """A slice, record by record: each read gives 16 KiB at most."""
         got, want, read = 0, len(view), tls.recv_into
+        until = time.monotonic() + LOOK_UP_S
         while got < want:
             count = read(view[got:])
             if not count:
                 break
             got += count
+            if time.monotonic() > until:
+                break
         return got
 
     def _read_chunk(self, view: memoryview) -> int:

@@ -72,6 +72,7 @@ class Job:
         if not known.lines:  # no line is left of the journal: what was ever written may be right, the hash will tell
             filled = self._written_blocks()
         self.blocks.tags = dict(known.tags)
+        self.unsynced_bytes = 1  # what is known is of this boot only, until the next barrier
         return self.blocks.begin_with(filled, min(proven_to, self.blocks.count - 1))
 
     def _written_blocks(self) -> dict[int, int]:

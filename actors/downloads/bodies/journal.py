@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DIGEST_CHARS = 32
-JOURNAL_MAX_BYTES = 64 << 20
+JOURNAL_MAX_BYTES = 256 << 20
+COMPACT_BYTES = 4 << 20
 
 
 @dataclass(slots=True)
@@ -100,14 +101,31 @@ class Journal:
 
     def __init__(self, path: Path, boot: str) -> None:
         self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        size = os.fstat(self._fd).st_size
-        if size > JOURNAL_MAX_BYTES:
-            os.ftruncate(self._fd, 0)
+        self._fd = self._open()
         data = os.pread(self._fd, JOURNAL_MAX_BYTES, 0)
         self.known = understand(data, boot)
+        if len(data) > COMPACT_BYTES:
+            self._compact(boot)
+            return
         # A line that a crash cut in the middle must not swallow the next one.
         os.write(self._fd, (b"" if not data or data.endswith(b"\n") else b"\n") + seal(f"B {boot}"))
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def _compact(self, boot: str) -> None:
+        """One line for each thing that is known, in the place of many; the whole new file or the whole old one."""
+        known, temporary = self.known, self._path.with_suffix(".new")
+        lines = [seal(f"B {boot}")]
+        lines += [seal(f"W {index} {filled} {known.tags.get(index, '-')}") for index, filled in known.filled.items()]
+        lines += [seal(f"P {index} {digest}") for index, digest in known.proofs.items()]
+        with temporary.open("wb") as out:
+            out.write(b"".join(lines))
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(self._path)
+        os.close(self._fd)
+        self._fd = self._open()
 
     def written(self, index: int, filled: int, tag: str) -> None:
         """After the bytes were written."""

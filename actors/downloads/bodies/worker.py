@@ -14,6 +14,8 @@ from .mirrors import refused, wrong
 
 SLICE_S = 0.008
 """A connection writes what it has about so often: what a kill loses is what came since."""
+FLUSH_S = 0.25
+"""What came is written after so long, however little it is."""
 RENEWALS_MAX = 3
 ODD_MAX = 2
 """After so many ranges that were not asked for, a server is taken for one that gives none."""
@@ -113,17 +115,19 @@ class Worker:
         self._flushed = at
         whole, tag = job.blocks.length(item.index), item.mirror.tag
         try:
+            flushed_at = time.monotonic()
             while at < stop:
-                goal = min(stop, max(at, self._flushed) + self._slice(job.slice_bytes))
-                began, before = time.monotonic(), at
-                while at < goal and (count := connection.read_into(view[at:goal])):
-                    at += count
-                    self._beat(count)
-                if at == before:
+                goal = min(stop, max(at + ALIGN_BYTES, self._flushed + self._slice(job.slice_bytes)))
+                began = time.monotonic()
+                count = connection.read_into(view[at:goal])
+                if not count:
                     raise BrokenError("the body is short")
-                self._pace(at - before, began)
-                if at < whole:
+                at += count
+                self._beat(count)
+                self._pace(count, began)
+                if at < whole and (at >= goal or self.beat - flushed_at > FLUSH_S):
                     self._flush(item, at & -ALIGN_BYTES, tag)
+                    flushed_at = self.beat
         finally:
             self._flush(item, at if at == whole else at & -ALIGN_BYTES, tag)
         self._asker.leave()
@@ -172,6 +176,7 @@ class Worker:
             return None
         if verdict.meaning in {Meaning.BYTES, Meaning.WHOLE}:
             with self._crew.lock:
+                mirror.ranges &= verdict.meaning is Meaning.BYTES or item.stream
                 item.job.answered = True
                 self._crew.lock.notify_all()
                 if final != mirror.base and mirror.address == address:
@@ -194,11 +199,8 @@ class Worker:
         mirror, name, why = item.mirror, item.job.file.name, verdict.why
         self._asker.leave(broken=verdict.meaning is Meaning.WHOLE)
         if verdict.meaning is Meaning.WHOLE:
-            if item.stream:
-                return verdict
-            with self._crew.lock:
-                mirror.ranges = False
-        elif verdict.meaning is Meaning.REFUSED:
+            return verdict if item.stream else None
+        if verdict.meaning is Meaning.REFUSED:
             self._refused(item, why, address, final)
         elif verdict.meaning is Meaning.WRONG:
             self._blame(item, wrong(name, f"{urlsplit(address).hostname}: {why}"), started)

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-BIG_BLOCK = 1 << 20
-BIG = random.Random(66).randbytes((32 << 20) - 12_345)
+BIG_BLOCK = 512 << 10
+BIG = random.Random(66).randbytes((16 << 20) - 12_345)
 RATE = 3 << 20
 """Bytes a second of one connection: so slow that nothing waits in the sockets."""
 LIMIT_S = 30.0

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from actors.clock import system_wall_clock
+from actors.downloads.errors import StoreError
 from actors.log.setup import Log, configure
 from actors.supervision.errors import StartFailed
 from actors.supervision.events import SupervisionEvent
@@ -106,6 +107,10 @@ class Daemon:
             self._log.error("start_failed", why=str(error))
             sys.stderr.write(f"mosalamaagent could not start: {error}\n")
             return EXIT_START
+        except StoreError as error:
+            self._log.error("start_failed", why=str(error), do=error.do)
+            sys.stderr.write(f"mosalamaagent could not start: {error}; {error.do}\n")
+            return EXIT_TEMPORARY
         gc.freeze()  # what is alive now lives to the end: the collector need not look at it again
         heartbeat = Heartbeat(system, self._notifier)
         heartbeat.start()

@@ -79,6 +79,14 @@ class ModelFacts:
     pinned: bool = False
     leases: int = 0
     last_used_at: float | None = None
+    """Seconds since the epoch, like the others."""
+    source: str = ""
+    files: int = 0
+    holders: tuple[str, ...] = ()
+    """Engines that have leased it."""
+    verified_at: float | None = None
+    damaged: tuple[str, ...] = ()
+    """Files that were found wrong; nobody gets the version until a pull mends it."""
 
 
 @dataclass(frozen=True, slots=True)

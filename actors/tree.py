@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ import structlog
 
 from actors.api.actor import ApiActor, Put
 from actors.api.board import Board, plain
+from actors.api.desk import Desk
 from actors.api.history import History
 from actors.api.server import Readers
 from actors.clock import WallClock
 from actors.downloads.bodies.api import Bring
 from actors.downloads.bodies.engine import TransferEngine
 from actors.downloads.manager.actor import DownloadManagerActor
-from actors.downloads.messages import LeasesChanged
+from actors.downloads.messages import StoreChanged
+from actors.downloads.sources import resolve
 from actors.downloads.store import ModelStore
+from actors.downloads.transfer.actor import Resolve
 from actors.engines.breaker import Breaker
 from actors.engines.containers import DockerContainers
 from actors.engines.containers_api import Containers
@@ -120,12 +124,13 @@ class Wiring:
         """Marks our containers: the machine's first key, which is there before any master is."""
         self.containers: Containers = Breaker(DockerContainers(settings.engines))
         self.ports = Ports(settings.engines)
-        downloads = settings.downloads
-        self.store = ModelStore(downloads.models_dir, downloads.free_floor_bytes, self._leases_changed)
-        self.bring: Bring = TransferEngine(downloads)
+        self.store = ModelStore(settings.downloads, lambda: self._tell(PATHS.downloads, StoreChanged()), wall)
+        self.bring: Bring = TransferEngine(settings.downloads)
         self.models: Models = self.store
         self.prober: Prober = HttpProber()
         self._gpu_memory: dict[str, int] | None = None
+        self.allowed = partial(source_allowed, settings.policy)
+        self.resolve: Resolve = lambda source: resolve(settings.downloads, source, self.allowed)
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
         self.opened = JournalStore.open
         self.board = Board()
@@ -138,9 +143,6 @@ class Wiring:
     def handle(self, path: str) -> Handle:
         """The handle of an actor."""
         return self._system().handle(path)
-
-    def _leases_changed(self) -> None:
-        self._tell(PATHS.downloads, LeasesChanged())
 
     def _tell(self, path: str, message: object) -> None:
         """Tell an actor what it may miss."""
@@ -216,15 +218,17 @@ class Wiring:
 
     def downloads(self) -> DownloadManagerActor:
         """See DownloadManagerActor."""
-        policy = self.settings.policy
         return DownloadManagerActor(
             settings=self.settings.downloads,
             store=self.store,
             bring=self.bring,
-            allowed=lambda uri: source_allowed(policy, uri),
+            allowed=self.allowed,
+            resolve=self.resolve,
             transfers=self.handle(PATHS.transfers),
+            transfer=lambda name: self.handle(f"{PATHS.transfers}/{name}"),
             journal_handle=self.handle(PATHS.journal),
             observers=(self.handle(PATHS.api),),
+            wall=self.wall,
         )
 
     def metrics(self) -> SamplerActor:
@@ -280,6 +284,7 @@ class Wiring:
             history=self.history,
             log_file=self.settings.paths.log_dir / FILE_NAME,
             levels=None if self.log is None else self.log.levels,
+            desk=Desk(self.identity.key, self.label, self.handle(PATHS.journal), self.wall),
         )
         return ApiActor(
             settings=self.settings.api,

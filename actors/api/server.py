@@ -1,4 +1,4 @@
-"""The local HTTP server: one unix socket for the commands, one loopback port for people and scrapers. Read-only."""
+"""The local HTTP server: a unix socket for commands, a loopback port for people and scrapers that only reads."""
 
 import asyncio
 import base64
@@ -18,6 +18,7 @@ from config.api import ApiSettings
 
 from . import log_level, static_files
 from .board import Board, Reader
+from .desk import Desk
 from .exposition import render
 from .headers import HEADERS
 from .history import History
@@ -43,6 +44,8 @@ class Readers:
     """Whose last lines the page shows; None: it shows none."""
     levels: Levels | None = None
     """Of the log; None: they cannot be changed."""
+    desk: Desk | None = None
+    """Takes commands, on the control socket only."""
 
 
 class ApiServer:
@@ -75,6 +78,8 @@ class ApiServer:
             inner = self._app([], live)
             if self._readers.levels is not None:
                 inner.add_routes(log_level.routes(self._readers.levels))
+            if self._readers.desk is not None:
+                inner.add_routes(self._readers.desk.routes())
             local = await _runner(stack, inner)
             socket = self._run_dir / SOCKET_NAME
             socket.unlink(missing_ok=True)

@@ -40,11 +40,17 @@ def put(run_dir: Path, path: str, value: object, *, timeout_s: float = TIMEOUT_S
     return _ask(run_dir, "PUT", path, json.dumps(value).encode(), timeout_s)
 
 
+def send(run_dir: Path, word: str, payload: Any, *, timeout_s: float = TIMEOUT_S) -> str:
+    """Have a command carried out by the daemon; its id, once the daemon has it on disk."""
+    body = json.dumps({"command": word, "payload": payload}).encode()
+    return str(_ask(run_dir, "POST", "/v1/commands", body, timeout_s)["command_id"])
+
+
 def _ask(run_dir: Path, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
     file = run_dir / SOCKET_NAME
     connection = _UnixConnection(file, timeout_s)
     try:
-        connection.request(method, path, body, headers={"Accept": "application/json"})
+        connection.request(method, path, body, {"Accept": "application/json", "Content-Type": "application/json"})
         response = connection.getresponse()
         answer = response.read(ANSWER_MAX_BYTES)
     except PermissionError as error:
@@ -55,6 +61,16 @@ def _ask(run_dir: Path, method: str, path: str, body: bytes | None, timeout_s: f
         ) from error
     finally:
         connection.close()
-    if response.status != http.client.OK:
-        raise DaemonRefusedError(f"{path}: {response.status} {answer[:500].decode(errors='replace')}")
+    if response.status not in {http.client.OK, http.client.ACCEPTED}:
+        raise DaemonRefusedError(_why(path, response.status, answer))
     return json.loads(answer)
+
+
+def _why(path: str, status: int, body: bytes) -> str:
+    """What the daemon said, in its own words where it gives some."""
+    try:
+        said = json.loads(body)
+        words = [str(said[name]) for name in ("code", "what", "why") if said.get(name)]
+    except (ValueError, AttributeError):
+        words = []
+    return ": ".join(words) or f"{path}: {status} {body[:500].decode(errors='replace')}"

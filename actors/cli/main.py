@@ -23,6 +23,7 @@ COMMANDS = {
     "alerts": ("actors.cli.views", "alerts"),
     "engines": ("actors.cli.views", "engines"),
     "models": ("actors.cli.views", "models"),
+    "model": ("actors.cli.models", "model"),
     "metrics": ("actors.cli.views", "metrics"),
     "log-level": ("actors.cli.log_level", "log_level"),
 }

@@ -138,15 +138,18 @@ def engines(answer: Any) -> None:
 
 def models(answer: Any) -> None:
     """Complete versions, then transfers with how far they are."""
-    table = _table("model", "revision", "size", "current", "pinned", "leases")
+    table = _table("model", "revision", "from", "size", "current", "pinned", "used by", "last used", "verified")
     for model in _items(answer, "models"):
         table.add_row(
             model["model"],
             model["revision"][:12],
+            model.get("source") or "",
             size(model["size_bytes"]),
             "yes" if model.get("current") else "",
             "yes" if model.get("pinned") else "",
-            str(model.get("leases", 0)),
+            ", ".join(model.get("holders") or ()),
+            _time(model.get("last_used_at")),
+            f"DAMAGED: {len(model['damaged'])} files" if model.get("damaged") else _time(model.get("verified_at")),
         )
     Console().print(table)
     transfers = answer.get("transfers", []) if isinstance(answer, Mapping) else []

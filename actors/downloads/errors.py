@@ -4,6 +4,7 @@ DownloadError
 ├── SourceError     the source has no such thing, or does not let us have it
 ├── TransferError   the way is broken: try again
 ├── SpaceError      this machine has no room
+├── StoreError      the store cannot do what was asked
 └── WrongBytesError what arrived is not what was promised
 """
 
@@ -41,6 +42,10 @@ class TransferError(DownloadError):
 
 class SpaceError(DownloadError):
     """No room."""
+
+
+class StoreError(DownloadError):
+    """The store has no such thing, will not give it up, or is not ours."""
 
 
 class WrongBytesError(DownloadError):

@@ -1,50 +1,72 @@
-"""The hub's control traffic: which commit a revision is, and which files it has. aiohttp's one home in this room.
+"""The hub: which commit a revision is, and which files it has.
 
 The API is the Hugging Face Hub's: `/api/models/ORG/REPO/revision/REV` and `/api/models/ORG/REPO/tree/COMMIT`.
 """
 
-import asyncio
-from typing import Any
-from urllib.parse import quote, urlsplit
-
-import aiohttp
+from collections.abc import Mapping
+from urllib.parse import quote
 
 from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 
-from .address import check_address, origin_of
-from .errors import DownloadError, SourceError, TransferError
-from .manifest import Manifest, RemoteFile, check_names, wanted
+from . import hub_answers
+from .address import origin_of
+from .control import Answer, Control, converse
+from .errors import SourceError, TransferError
+from .manifest import FILES_MAX, Manifest, RemoteFile, check_names, wanted
 
-CONTROL_S = 60.0
-PAGES_MAX = 1_000
-
-
-def resolve(settings: DownloadsSettings, source: ModelSource, token: str | None) -> Manifest:
-    """The manifest of a hub source; blocking, for a task thread."""
-    return asyncio.run(_resolve(settings, source, token))
+PAGES_MAX = 2_000
 
 
-async def _resolve(settings: DownloadsSettings, source: ModelSource, token: str | None) -> Manifest:
-    check_address(settings.hub_url, settings.allow_private_hosts)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    repo = f"{settings.hub_url}/api/models/{quote(source.model)}"
-    limit = aiohttp.ClientTimeout(total=CONTROL_S)
-    async with aiohttp.ClientSession(headers=headers, timeout=limit, trust_env=False) as session:
-        info = await _get(session, f"{repo}/revision/{quote(source.revision, safe='')}", source)
-        commit = str(info[0].get("sha", ""))
-        if not commit.isalnum():
-            raise SourceError("E_SOURCE", f"the hub gave no commit for {source.uri}", "", "name another revision")
-        entries = await _tree(session, f"{repo}/tree/{commit}?recursive=true&expand=false", source)
-    files = tuple(
-        _file(settings.hub_url, source.model, commit, entry)
-        for entry in entries
-        if entry.get("type") == "file" and _chosen(source, str(entry.get("path", "")))
-    )
+def resolve(settings: DownloadsSettings, source: ModelSource, headers: Mapping[str, str]) -> Manifest:
+    """The manifest of a hub source, from the hub or the first mirror that answers; blocking, for a task thread.
+
+    `headers` carry the token; they go to the hub itself and never to a mirror.
+    """
+    hubs = (settings.hub_url, *settings.hub_mirrors)
+    origin = origin_of(settings.hub_url)
+    for hub in hubs:
+        try:
+            return converse(settings, headers, origin, lambda control, hub=hub: _ask(control, hub, hubs, source))  # type: ignore[misc]  # bound now
+        except TransferError:
+            if hub == hubs[-1]:
+                raise
+    raise AssertionError("there is at least one hub")
+
+
+async def _ask(control: Control, hub: str, hubs: tuple[str, ...], source: ModelSource) -> Manifest:
+    repo = f"{hub}/api/models/{quote(source.model)}"
+    info = await _get(control, f"{repo}/revision/{quote(source.revision, safe='')}", source)
+    commit = hub_answers.commit(info.json(), source)
+    order = (hub, *(other for other in hubs if other != hub))
+    bases = tuple(f"{one}/{quote(source.model)}/resolve/{commit}" for one in order)
+    files = await _list(control, f"{repo}/tree/{commit}?recursive=true&expand=false", bases, source)
     check_names(file.name for file in files)
     if not files:
-        raise SourceError("E_SOURCE", f"{source.uri} has no such file", "", "check the name and the patterns")
-    return Manifest("hub", source.model, source.revision, commit, files, headers, origin_of(settings.hub_url))
+        what = f"{source.uri} has no such file"
+        raise SourceError("E_SOURCE.file", what, "", "check the name of the file and the patterns")
+    return Manifest("hub", source.model, source.revision, commit, files, control.headers, control.origin)
+
+
+async def _list(control: Control, url: str, bases: tuple[str, ...], source: ModelSource) -> tuple[RemoteFile, ...]:
+    """Every file that is wanted; the hub gives pages and says in a header where the next one is."""
+    found: list[RemoteFile] = []
+    origin = origin_of(url)
+    for _ in range(PAGES_MAX):
+        page = await _get(control, url, source)
+        listed = hub_answers.entries(page.json(), source)
+        found += [hub_answers.remote_file(entry, bases, source) for entry in listed if _chosen(source, entry["path"])]
+        if len(found) > FILES_MAX:
+            break
+        if page.following is None:
+            return tuple(found)
+        if origin_of(page.following) != origin:
+            why = "its list goes on at another host"
+            raise SourceError(
+                "E_POLICY.url", f"the hub cannot be trusted for {source.uri}", why, "check downloads.hub_url"
+            )
+        url = page.following
+    raise SourceError("E_TOO_LARGE", f"{source.uri} has more than {FILES_MAX} files", "", "use include patterns")
 
 
 def _chosen(source: ModelSource, name: str) -> bool:
@@ -53,52 +75,9 @@ def _chosen(source: ModelSource, name: str) -> bool:
     return wanted(name, source.include, source.exclude)
 
 
-async def _tree(session: aiohttp.ClientSession, url: str | None, source: ModelSource) -> list[dict[str, Any]]:
-    """Every entry; the hub gives pages and says in a header where the next one is."""
-    found: list[dict[str, Any]] = []
-    for _ in range(PAGES_MAX):
-        if url is None:
-            return found
-        page, following = await _get(session, url, source)
-        found += page
-        if following is not None and urlsplit(following).netloc != urlsplit(url).netloc:
-            raise SourceError(
-                "E_POLICY.url", "the hub points to another host for its list", "", "check downloads.hub_url"
-            )
-        url = following
-    raise SourceError("E_TOO_LARGE", f"{source.uri} has too many files", "", "use include patterns")
-
-
-async def _get(session: aiohttp.ClientSession, url: str, source: ModelSource) -> tuple[Any, str | None]:
-    try:
-        async with session.get(url, allow_redirects=False) as response:
-            if response.status != 200:
-                raise _refusal(response.status, source)
-            following = response.links["next"].get("url") if "next" in response.links else None
-            return await response.json(content_type=None), None if following is None else str(following)
-    except DownloadError:
-        raise
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise TransferError(
-            "E_NETWORK", f"the hub did not answer for {source.uri}", str(error)[:300], "", retry=True
-        ) from error
-
-
-def _refusal(status: int, source: ModelSource) -> DownloadError:
-    if status in {401, 403}:
-        do = "ask for access on the hub, and set downloads.hub_token_file"
-        return SourceError("E_SOURCE", f"{source.uri} is private, gated or unknown", f"the hub answered {status}", do)
-    if status == 404:
-        return SourceError(
-            "E_SOURCE", f"{source.uri} does not exist", "no such repository or revision", "check the name"
-        )
-    return TransferError("E_NETWORK", f"the hub answered {status} for {source.uri}", "", "try later", retry=True)
-
-
-def _file(hub: str, model: str, commit: str, entry: dict[str, Any]) -> RemoteFile:
-    name = str(entry["path"])
-    url = f"{hub}/{quote(model)}/resolve/{commit}/{quote(name)}"
-    lfs = entry.get("lfs")
-    if isinstance(lfs, dict) and lfs.get("oid"):
-        return RemoteFile(name, int(lfs["size"]), "sha256", str(lfs["oid"]).removeprefix("sha256:"), (url,))
-    return RemoteFile(name, int(entry["size"]), "git-sha1", str(entry["oid"]), (url,))
+async def _get(control: Control, url: str, source: ModelSource) -> Answer:
+    answer = await control.get(url)
+    if answer.status != 200:
+        token = any(name.lower() == "authorization" for name in control.headers)
+        raise hub_answers.refusal(answer.status, answer.headers, source, token=token)
+    return answer

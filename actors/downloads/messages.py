@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from actors.downloads.collection import Doomed
 from actors.facts import TransferFacts
 from protocol.messages.reports import Failure
 
@@ -23,8 +24,15 @@ class TransferEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class LeasesChanged:
-    """To the manager: a version was leased or released."""
+class Collected:
+    """To the manager: this had to go so that something else fits."""
+
+    doomed: tuple[Doomed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreChanged:
+    """To the manager: a version appeared, went, was leased or released."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,45 @@
 """From what the master says to a manifest, for every kind of source. Blocking; for a task thread."""
 
-import hashlib
+from collections.abc import Callable
 
 from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 
-from . import hub
+from . import hub, local, plugins, web
+from .address import split
+from .credentials import headers_for
 from .errors import SourceError
-from .manifest import Manifest, RemoteFile, check_names
+from .manifest import Manifest, check_names
+from .meaning import commit_of, given_files
 
 
-def resolve(settings: DownloadsSettings, source: ModelSource) -> Manifest:
-    """The manifest of a source; DownloadError says what is wrong with it."""
-    if source.kind == "hub":
-        return hub.resolve(settings, source, _token(settings))
-    if source.kind == "manifest":
-        files = tuple(RemoteFile(file.name, file.size_bytes, "sha256", file.sha256, file.urls) for file in source.files)
-        check_names(file.name for file in files)
-        return Manifest("manifest", source.model, "main", _commit(files), files)
-    raise SourceError("E_SOURCE", f"a source of kind {source.kind} cannot be brought yet", "", "use hub or manifest")
+def resolve(settings: DownloadsSettings, source: ModelSource, allowed: Callable[[str], bool]) -> Manifest:
+    """The manifest of a source; DownloadError says what is wrong with it. `allowed`: the machine's policy."""
+    if not allowed(source.uri):
+        what = f"{source.uri} is not allowed on this machine"
+        raise SourceError("E_POLICY.url", what, "its own policy decides", "allow it in policy.sources")
+    match source.kind:
+        case "hub":
+            return hub.resolve(settings, source, headers_for(settings, settings.hub_url, source.credential))
+        case "https":
+            return web.resolve(settings, source, headers_for(settings, source.uri, source.credential))
+        case "path":
+            return local.resolve(source, allowed)
+        case "manifest":
+            return _given(settings, source, allowed)
+        case "plugin":
+            return plugins.resolve(settings, source)
 
 
-def _token(settings: DownloadsSettings) -> str | None:
-    if settings.hub_token_file is None:
-        return None
-    try:
-        return settings.hub_token_file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(
-            "E_SOURCE", "the hub's token cannot be read", str(error), "check downloads.hub_token_file"
-        ) from error
-
-
-def _commit(files: tuple[RemoteFile, ...]) -> str:
-    """A name for exactly these files: the digest of their names and digests."""
-    text = "\n".join(f"{file.digest} {file.name}" for file in sorted(files, key=lambda file: file.name))
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+def _given(settings: DownloadsSettings, source: ModelSource, allowed: Callable[[str], bool]) -> Manifest:
+    """The master says it all; whether its mirrors may be asked is still this machine's to say."""
+    files = given_files(source)
+    check_names(file.name for file in files)
+    for file in files:
+        for url in file.urls:
+            split(url)
+            if not allowed(url) and not url.startswith(f"{settings.hub_url}/"):
+                what = f"{url} is not allowed on this machine"
+                raise SourceError("E_POLICY.url", what, "its own policy decides", "allow it in policy.sources")
+    commit = commit_of((file.name, file.digest) for file in files)
+    return Manifest("manifest", source.model, commit, commit, files)

@@ -1,248 +1,377 @@
 """The model store: `<models>/<source>/<org>/<name>/<commit>/`, complete and proven, or not there.
 
 A version is built in a staging folder beside it and appears by one rename; `current` is a symlink that is replaced by a
-rename. Which revision meant which commit is kept in `refs.json`. Leases are ours, in memory; pins are on disk.
+rename. Everything is on disk before anybody is told: what versions consist of, pins, leases, what revisions mean.
 """
 
-import fcntl
-import json
 import os
-import shutil
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from actors.facts import LocalModel, ModelFacts
+from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 
-from .errors import DownloadError, SpaceError
-from .manifest import Manifest, Staging
+from . import building, disk, records
+from .building import Prepared
+from .collection import Bounds, Doomed, Plan, Stored, collect
+from .errors import SpaceError, StoreError
+from .leases import Leases
+from .manifest import Manifest, RemoteFile, Staging
+from .meaning import find, meant
+from .owner import Owner
+from .proof import Read
+from .records import Version
+from .space import Space, above_watermark, explained, missing
+from .survey import CURRENT, STAGING, Survey, current, facts, scan
 
-REFS = "refs.json"
-CURRENT = "current"
-STAGING = ".staging"
-PINNED = ".pinned"
-LOCK = ".lock"
-FOLDER_MODE = 0o755
-FILE_MODE = 0o644
+TRASH = ".trash"
+SEE = "see: mosalamaagent models"
+
+
+def _unread(_count: int) -> None:
+    """Nobody counts."""
 
 
 class ModelStore:
-    """One folder, one owner. Thread-safe."""
+    """One folder, one owner. Thread-safe; nothing here waits for another while it holds the lock."""
 
-    def __init__(self, root: Path, free_floor_bytes: int, on_lease: Callable[[], None] = lambda: None) -> None:
-        self._root, self._floor, self._on_lease = root, free_floor_bytes, on_lease
+    def __init__(
+        self,
+        settings: DownloadsSettings,
+        on_change: Callable[[], None] = lambda: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._on_change, self._wall = settings, on_change, wall
+        self._root = root = settings.models_dir
+        self._owner = Owner(root)
         self._lock = threading.RLock()
-        self._leases: dict[str, Path] = {}
-        root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._descriptor)
-            what = f"{root} belongs to another running agent"
-            raise DownloadError(
-                "E_STORE", what, "two owners would corrupt it", "give each its own downloads.models_dir"
-            ) from None
+        self._leases = Leases(root)
+        self._versions = {version.key: version for version in scan(root)}
+        self._promised: dict[str, int] = {}
+        """Key of each version that is being built -> bytes that it will have on disk when it is whole."""
+        self._survey = Survey(root, settings)
 
     def close(self) -> None:
         """Give the folder up."""
-        os.close(self._descriptor)
+        self._owner.close()
 
     # -- bringing --------------------------------------------------------------------------------------------
 
-    def folder(self, manifest: Manifest) -> Path:
-        """Where a version is when it is complete."""
-        return self._root / manifest.source / manifest.model / manifest.commit
-
-    def staging(self, manifest: Manifest) -> Staging:
-        """Where it is built; the same folders again after a restart."""
-        base = self._root / STAGING / manifest.key
-        staging = Staging(manifest, base / "files", base / "work")
-        for folder in (staging.files, staging.work):
-            folder.mkdir(parents=True, exist_ok=True)
-        return staging
-
-    def reserve(self, manifest: Manifest) -> None:
-        """SpaceError, with numbers, when the version does not fit."""
-        staged = _size(self.staging(manifest).files.parent)
-        needed = manifest.size_bytes - staged + self._floor
-        free = shutil.disk_usage(self._root).free
-        if needed > free:
-            why = f"{manifest.size_bytes} bytes and a floor of {self._floor} are needed, {free} are free"
-            raise SpaceError(
-                "E_SPACE", f"{manifest.model} does not fit", why, "remove a model, or lower downloads.free_floor_bytes"
-            )
-
-    def publish(self, manifest: Manifest) -> Path:
-        """The staged version appears, whole; files that earlier pulls of this commit brought stay in it."""
+    def begin(self, manifest: Manifest) -> Staging | None:
+        """Where the version is built: the same folders again after a restart. None while another builds it."""
         with self._lock:
-            staged, target = self.staging(manifest).files, self.folder(manifest)
-            _open_to_engines(staged)
-            if target.exists():
-                for file in manifest.files:
-                    (target / file.name).parent.mkdir(parents=True, exist_ok=True)
-                    (staged / file.name).replace(target / file.name)
-                shutil.rmtree(staged)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _sync_tree(staged)
-                staged.rename(target)
-            shutil.rmtree(self.staging(manifest).work.parent)
-            _sync(target.parent)
-            self._remember(target.parent, manifest.revision, manifest.commit)
-            self._point(target.parent, manifest.commit)
+            self._owner.check()
+            if manifest.key in self._promised:
+                return None
+            base = self._root / STAGING / manifest.key
+            staging = Staging(manifest, base / "files", base / "work")
+            for folder in (staging.files, staging.work):
+                folder.mkdir(parents=True, exist_ok=True)
+            self._touch(base)
+            self._promised[manifest.key] = 0
+            return staging
+
+    def end(self, manifest: Manifest) -> None:
+        """Nobody builds it any more; what is there is kept for the next time, within the bounds of partials."""
+        with self._lock:
+            if self._promised.pop(manifest.key, None) is not None:
+                self._touch(self._root / STAGING / manifest.key)
+
+    def _touch(self, base: Path) -> None:
+        """A partial's age counts from the last transfer that was at work on it."""
+        if base.is_dir():
+            os.utime(base, (self._wall(), self._wall()))
+
+    def prepare(self, staging: Staging, read: Read = _unread) -> tuple[Prepared, tuple[Doomed, ...]]:
+        """Take what is here already and reserve the rest before the first byte: what is lacking, and what had to go.
+
+        Raises:
+            SpaceError: with every number, and nothing was removed for it.
+
+        """
+        manifest = staging.manifest
+        with self._lock:
+            version, versions = self._versions.get(manifest.key), tuple(self._versions.values())
+        kept = {one.name for one in building.in_place(version, manifest.files)}
+        absent = [file for file in manifest.files if file.name not in kept]
+        building.link_unrecorded(staging, self._root / manifest.key, absent, read)
+        building.link_known(staging, absent, versions, self._found_damaged, read)
+        lacking = tuple(file for file in absent if not building.intact(staging.files, file.name, file.size_bytes))
+        doomed = self._reserve(staging, lacking)
+        lacking_bytes = sum(file.size_bytes for file in lacking)
+        return Prepared(staging, lacking, manifest.size_bytes - lacking_bytes), doomed
+
+    def _reserve(self, staging: Staging, lacking: tuple[RemoteFile, ...]) -> tuple[Doomed, ...]:
+        base = staging.files.parent
+        with self._lock:
+            there = disk.allocated(base)
+            begun = disk.allocated(staging.work)
+            needed = max(0, sum(file.size_bytes for file in lacking) - begun)
+            space = self._space()
+            plan = self._plan(missing(space, needed))
+            if plan.short_bytes:
+                what = f"{staging.manifest.model} does not fit"
+                do = f"remove or unpin a model ({SEE}), or change downloads.quota_bytes or free_floor_bytes"
+                raise SpaceError("E_SPACE", what, explained(space, needed), do)
+            self._discard(plan.doomed)
+            self._promised[staging.manifest.key] = there + needed
+        self.sweep()
+        return plan.doomed
+
+    def publish(self, staging: Staging, read: Read = _unread) -> Path:
+        """The staged version appears, whole; files that earlier pulls of this commit brought stay in it."""
+        manifest, target = staging.manifest, self._root / staging.manifest.key
+        with self._lock:
+            before = self._versions.get(manifest.key)
+        there = building.in_place(before, manifest.files)
+        names = {one.name for one in there}
+        new = building.prove(staging, [file for file in manifest.files if file.name not in names], read)
+        building.sweep_extras(staging.files, (one.name for one in new))
+        disk.open_to_engines(staging.files)
+        disk.sync_tree(staging.files)
+        with self._lock:
+            self._owner.check()
+            if new or before is None:
+                self._appear(staging, target, before, new)
+            self._refer(manifest)
+            self._survey.forget()
+            disk.throw_away(staging.files.parent, self._root / TRASH)
+            disk.prune_upwards(staging.files.parent.parent, self._root / STAGING)
+        self.sweep()
+        self._on_change()
         return target
 
-    def has(self, manifest: Manifest) -> bool:
-        """Whether every file of the manifest is in the published version."""
-        target = self.folder(manifest)
-        return all((target / file.name).is_file() for file in manifest.files)
+    def _appear(
+        self, staging: Staging, target: Path, before: Version | None, new: tuple[records.KeptFile, ...]
+    ) -> None:
+        """By the rename of its folder; or, when it is there, file by file, counted once its record says so."""
+        manifest, repo = staging.manifest, target.parent
+        known = {one.name: one for one in (records.load_files(repo, manifest.commit) or ()) if before is not None}
+        whole = tuple((known | {one.name: one for one in new}).values())
+        if target.is_dir():
+            building.move_into(staging.files, target, [one.name for one in new])
+            records.save_files(repo, manifest.commit, whole)
+        else:
+            repo.mkdir(parents=True, exist_ok=True)
+            records.save_files(repo, manifest.commit, whole)
+            staging.files.rename(target)
+        disk.sync(repo)
+        version = records.load_version(self._root, manifest.source, manifest.model, manifest.commit)
+        assert version is not None, "it was published this moment"
+        fixed = {one.name for one in new}
+        now = self._wall()
+        damaged = tuple(name for name in version.state.damaged if name not in fixed)
+        state = replace(version.state, published_at=now, used_at=now, verified_at=now, damaged=damaged)
+        self._versions[version.key] = records.save_state(version, state)
 
-    def _remember(self, repo: Path, revision: str, commit: str) -> None:
-        refs = _refs(repo) | {revision: commit, commit: commit}
-        _replace(repo / REFS, json.dumps(refs, sort_keys=True).encode())
-
-    def _point(self, repo: Path, commit: str) -> None:
-        temporary = repo / f".{CURRENT}.{os.getpid()}.{threading.get_ident()}"
-        temporary.symlink_to(commit)
-        temporary.replace(repo / CURRENT)
-        _sync(repo)
+    def _refer(self, manifest: Manifest) -> None:
+        repo = self._root / manifest.source / manifest.model
+        refs, becomes = records.after_pull(records.load_refs(repo), manifest, current(repo))
+        records.save_refs(repo, refs)
+        if becomes:
+            disk.point(repo / CURRENT, manifest.commit)
 
     # -- using -----------------------------------------------------------------------------------------------
 
     def lease(self, source: ModelSource, holder: str) -> LocalModel | None:
-        """The version that the source means, kept for `holder`; None when it is not complete here."""
+        """The version that the source means, kept for `holder` until it releases it, over restarts of the daemon.
+
+        None when it is not complete here, or known to be damaged.
+        """
         with self._lock:
-            repo = self._root / source.kind / source.model
-            commit = _refs(repo).get(source.revision)
-            folder = repo / commit if commit else None
-            if folder is None or not folder.is_dir():
-                return None
-            if source.file is not None and not (folder / source.file).is_file():
-                return None
-            self._leases[holder] = folder
-            files = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()))
-            found = LocalModel(source.model, commit or "", str(folder), files, _size(folder))
-        self._on_lease()
-        return found
+            repo = self._root / source.family / source.model
+            commit = meant(source, records.load_refs(repo), current(repo))
+            return self._lease(self._versions.get(f"{source.family}/{source.model}/{commit}"), source, holder)
+
+    def keep(self, source: ModelSource, holder: str) -> LocalModel | None:
+        """The version that the holder has already: an engine that is adopted stays on what it was started with."""
+        with self._lock:
+            version = self._versions.get(self._leases.of(holder) or "")
+            if version is not None and version.model == source.model:
+                return self._lease(version, source, holder, damaged_too=True)
+            return self.lease(source, holder)
+
+    def _lease(
+        self, version: Version | None, source: ModelSource, holder: str, *, damaged_too: bool = False
+    ) -> LocalModel | None:
+        if version is None or not version.folder.is_dir():
+            return None
+        names = tuple(one.name for one in records.load_files(version.repo, version.commit) or ())
+        needed = names if source.file is None else (source.file,)
+        if not set(needed) <= set(names) or (not damaged_too and set(needed) & set(version.state.damaged)):
+            return None
+        self._leases.take(holder, version.key)
+        self._used(version)
+        self._on_change()
+        return LocalModel(version.model, version.commit, str(version.folder), names, version.size_bytes)
+
+    def move(self, holder: str, to: str) -> None:
+        """What one holder has, another has from now on."""
+        with self._lock:
+            key = self._leases.of(holder)
+            if key is not None:
+                self._leases.take(to, key)
+                self._leases.drop(holder)
+        self._on_change()
 
     def release(self, holder: str) -> None:
         """The holder needs its version no more."""
         with self._lock:
-            self._leases.pop(holder, None)
-        self._on_lease()
+            version = self._versions.get(self._leases.drop(holder) or "")
+            if version is not None:
+                self._used(version)
+        self._on_change()
 
-    def use(self, model: str, revision: str) -> None:
-        """Make a version the current one."""
-        with self._lock:
-            repo, folder = self._find(model, revision)
-            self._point(repo, folder.name)
+    def _used(self, version: Version) -> None:
+        self._versions[version.key] = records.save_state(version, replace(version.state, used_at=self._wall()))
 
-    def pin(self, model: str, revision: str, *, pinned: bool) -> None:
-        """Keep a version whatever the space, or not any more."""
+    def use(self, model: str, revision: str) -> str:
+        """Make a version the current one; its commit. Named by a branch or tag, `current` follows that from now on."""
         with self._lock:
-            _, folder = self._find(model, revision)
-            mark = folder.parent / f"{PINNED}.{folder.name}"
-            mark.touch() if pinned else mark.unlink(missing_ok=True)
+            version = self._find(model, revision)
+            refs = records.load_refs(version.repo)
+            records.save_refs(version.repo, replace(refs, follows=revision if revision in refs.revisions else ""))
+            disk.point(version.repo / CURRENT, version.commit)
+            self._used(version)
+            return version.commit
+
+    def pin(self, model: str, revision: str, *, pinned: bool) -> str:
+        """Keep a version whatever the space, or not any more; its commit."""
+        with self._lock:
+            version = self._find(model, revision)
+            self._versions[version.key] = records.save_state(version, replace(version.state, pinned=pinned))
+            return version.commit
+
+    def chosen(self, model: str, revision: str | None) -> tuple[Version, ...]:
+        """The version that is named, or all of a model; StoreError when there is none."""
+        with self._lock:
+            if revision is not None:
+                return (self._find(model, revision),)
+            found = tuple(version for version in self._versions.values() if version.model == model)
+            if not found:
+                raise StoreError("E_NOT_FOUND", f"there is no model {model}", "", SEE)
+            return found
+
+    def _find(self, model: str, revision: str) -> Version:
+        of_model = [version for version in self._versions.values() if version.model == model]
+        found = []
+        for repo in dict.fromkeys(version.repo for version in of_model):
+            here = {version.commit: version for version in of_model if version.repo == repo}
+            found += [here[commit] for commit in find(revision, here, records.load_refs(repo).revisions, current(repo))]
+        if len(found) > 1:
+            why = ", ".join(version.key for version in found[:4])
+            raise StoreError("E_AMBIGUOUS", f"{model} {revision} means several versions", why, "name the whole commit")
+        if not found:
+            raise StoreError("E_NOT_FOUND", f"there is no {model} {revision}", "", SEE)
+        return found[0]
+
+    # -- removing --------------------------------------------------------------------------------------------
 
     def remove(self, model: str, revision: str | None, *, force: bool) -> int:
-        """Remove one version, or all of a model; how many went. A leased or pinned one stays unless forced."""
+        """Remove one version, or all of a model; how many went. `sweep` frees the space."""
         with self._lock:
-            chosen = [facts for facts in self.models() if facts.model == model and revision in {None, facts.revision}]
-            if not chosen:
-                raise DownloadError(
-                    "E_NOT_FOUND", f"there is no {model} {revision or ''}".strip(), "", "see: mosalamaagent models"
-                )
-            busy = [facts for facts in chosen if facts.leases or facts.pinned]
-            if busy and not force:
-                why = "it is in use" if busy[0].leases else "it is pinned"
-                raise DownloadError(
-                    "E_BUSY", f"{model} {busy[0].revision} was not removed", why, "stop its engine, or force it"
-                )
-            for facts in chosen:
-                self._discard(Path(facts.path))
-            return len(chosen)
+            self._owner.check()
+            chosen = self.chosen(model, revision)
+            for version in chosen:
+                holders = self._leases.holders(version.key)
+                why = f"{', '.join(holders)} uses it" if holders else "it is pinned" if version.state.pinned else ""
+                if why and not force:
+                    what, do = f"{model} {version.commit} was not removed", "stop its engine or unpin it, or force it"
+                    raise StoreError("E_BUSY", what, why, do)
+            self._discard([Doomed(version.key, partial=False, why="removed", frees_bytes=0) for version in chosen])
+        self._on_change()
+        return len(chosen)
 
-    def _discard(self, folder: Path) -> None:
-        """Out of sight by one rename, then gone."""
-        repo = folder.parent
-        current = repo / CURRENT
-        if current.is_symlink() and current.readlink() == Path(folder.name):
-            current.unlink()
-        doomed = repo / f".removed.{folder.name}"
-        folder.rename(doomed)
-        shutil.rmtree(doomed)
+    def gc(self, free_bytes: int | None = None, *, dry_run: bool = False) -> Plan:
+        """Remove what nobody uses until `free_bytes` may come; None: if over the high mark, to the low one."""
+        with self._lock:
+            self._owner.check()
+            space, settings = self._space(), self._settings
+            need = above_watermark(space, settings.high_percent, settings.low_percent)
+            plan = self._plan(need if free_bytes is None else missing(space, free_bytes), partly=True)
+            if not dry_run:
+                self._discard(plan.doomed)
+        if plan.doomed and not dry_run:
+            self.sweep()
+            self._on_change()
+        return plan
 
-    def _find(self, model: str, revision: str) -> tuple[Path, Path]:
-        for facts in self.models():
-            if facts.model == model and (
-                facts.revision == revision or _refs(Path(facts.path).parent).get(revision) == facts.revision
-            ):
-                return Path(facts.path).parent, Path(facts.path)
-        raise DownloadError("E_NOT_FOUND", f"there is no {model} {revision}", "", "see: mosalamaagent models")
+    def littered(self) -> bool:
+        """Whether anything was thrown away and still takes space."""
+        trash = self._root / TRASH
+        return trash.is_dir() and any(trash.iterdir())
+
+    def sweep(self) -> None:
+        """Free the space of what was thrown away; blocking."""
+        disk.empty(self._root / TRASH)
+
+    def _discard(self, doomed: Sequence[Doomed]) -> None:
+        for one in doomed:
+            folder = self._root / one.key
+            version = self._versions.pop(one.key, None)
+            if version is not None and current(version.repo) == version.commit:
+                (version.repo / CURRENT).unlink()
+            if folder.is_dir():
+                disk.throw_away(folder, self._root / TRASH)
+                disk.prune_upwards(folder.parent, self._root / STAGING)
+            if version is not None:
+                records.forget(version.repo, version.commit)
+        self._survey.forget()
+
+    def _plan(self, need_bytes: int, *, partly: bool = False) -> Plan:
+        set_ = self._settings
+        bounds = Bounds(set_.young_s, set_.unused_age_s, set_.partial_budget_bytes, set_.partial_age_s)
+        return collect(self._stored(), bounds, self._wall(), need_bytes, partly=partly)
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def has(self, manifest: Manifest) -> bool:
+        """Whether every file of the manifest is published, proven, and not known to be damaged."""
+        with self._lock:
+            return len(building.in_place(self._versions.get(manifest.key), manifest.files)) == len(manifest.files)
+
+    def folder(self, manifest: Manifest) -> Path:
+        """Where a version is when it is complete."""
+        return self._root / manifest.key
+
+    def space(self) -> Space:
+        """How full it is."""
+        with self._lock:
+            return self._space()
+
+    def _space(self) -> Space:
+        return self._survey.space(self._stored(), self._promised)
+
+    def _stored(self) -> tuple[Stored, ...]:
+        return self._survey.stored(self._versions.values(), self._leases, self._promised)
+
+    def verified(self, version: Version, damaged: tuple[str, ...]) -> None:
+        """The version was read again; these of its files are wrong."""
+        with self._lock:
+            known = self._versions.get(version.key)
+            if known is not None:
+                state = replace(known.state, verified_at=self._wall(), damaged=damaged)
+                self._versions[version.key] = records.save_state(known, state)
+        self._on_change()
+
+    def _found_damaged(self, version: Version, name: str) -> None:
+        with self._lock:
+            known = self._versions.get(version.key)
+            if known is not None and name not in known.state.damaged:
+                state = replace(known.state, damaged=(*known.state.damaged, name))
+                self._versions[version.key] = records.save_state(known, state)
+        self._on_change()
+
+    def versions(self) -> tuple[Version, ...]:
+        """Every complete version, by its key."""
+        with self._lock:
+            return tuple(self._versions[key] for key in sorted(self._versions))
 
     def models(self) -> tuple[ModelFacts, ...]:
-        """Every complete version."""
+        """The same, as other rooms see them."""
         with self._lock:
-            return tuple(self._models())
-
-    def _models(self) -> Iterator[ModelFacts]:
-        for refs in sorted(self._root.glob(f"*/**/{REFS}")):
-            repo = refs.parent
-            if STAGING in repo.parts:
-                continue
-            current = str((repo / CURRENT).readlink()) if (repo / CURRENT).is_symlink() else None
-            for folder in sorted(path for path in repo.iterdir() if path.is_dir() and not path.is_symlink()):
-                if folder.name.startswith("."):
-                    continue
-                yield ModelFacts(
-                    model="/".join(repo.relative_to(self._root).parts[1:]),
-                    revision=folder.name,
-                    path=str(folder),
-                    size_bytes=_size(folder),
-                    current=folder.name == current,
-                    pinned=(repo / f"{PINNED}.{folder.name}").exists(),
-                    leases=sum(1 for held in self._leases.values() if held == folder),
-                )
-
-
-def _open_to_engines(folder: Path) -> None:
-    """Engines run as users of their own: a version is readable by all, whatever the daemon's umask is."""
-    folder.chmod(FOLDER_MODE)
-    for path in folder.rglob("*"):
-        path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
-
-
-def _refs(repo: Path) -> dict[str, str]:
-    try:
-        found = json.loads((repo / REFS).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _replace(file: Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_tree(folder: Path) -> None:
-    for path in [folder, *(inner for inner in folder.rglob("*") if inner.is_dir())]:
-        _sync(path)
+            return tuple(facts(version, self._leases.holders(version.key)) for version in self.versions())

@@ -12,5 +12,11 @@ class Models(Protocol):
     def lease(self, source: ModelSource, holder: str) -> LocalModel | None:
         """The version that the source means, leased to `holder`; None when it is not complete here."""
 
+    def keep(self, source: ModelSource, holder: str) -> LocalModel | None:
+        """The version that the holder has already, whatever the source means by now; else as `lease`."""
+
+    def move(self, holder: str, to: str) -> None:
+        """What one holder has, another has from now on."""
+
     def release(self, holder: str) -> None:
         """The holder needs its version no more."""

@@ -121,6 +121,12 @@ class JournalActor(Actor):
                 self._commit()
             case say.Accept():
                 self._accept(message)
+            case say.AcceptLocal(signed=signed, by=by):
+                asker = say.Asker()
+                self._emit(say.Emit("command.local", "info", signed.command.TYPE, f"{by} asked: {signed.command_id}"))
+                self._accept(say.Accept(signed, None, expired=False, reply_to=asker))
+                self._commit()
+                return asker.said
             case say.Running(command_id=command_id):
                 self._write(lambda store: store.set_command(command_id, "running", self._now_ms()))
             case say.Outcome():
@@ -167,6 +173,8 @@ class JournalActor(Actor):
                 with self._store.transaction():
                     self._store.forget_received()
                 return None
+            case say.ReadCommand(command_id=command_id):
+                return reading.command(self._store, command_id)
             case say.RecentEvents(limit=limit):
                 return reading.events(self._store, limit)
             case _:
@@ -377,7 +385,7 @@ class JournalActor(Actor):
 
     # -- small things ----------------------------------------------------------------------------------------
 
-    def _tell(self, handle: Handle, message: Any) -> None:
+    def _tell(self, handle: Handle | say.Asker, message: Any) -> None:
         """A listener that takes nothing now reads the file again later; nothing is lost by not telling it."""
         try:
             handle.tell(message)

@@ -24,7 +24,7 @@ class Accept:
     """Its place in the master's stream."""
     expired: bool
     """Whether its time was over when it came, by the master's clock."""
-    reply_to: "Handle"
+    reply_to: "Handle | Asker"
     previous: int = 0
     """The offset before it in the master's stream: what has it not on disk would leave a hole."""
 
@@ -48,6 +48,44 @@ class NotAccepted:
     code: str
     detail: str
     later: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptLocal:
+    """Asked by the control socket: keep this command. Answers Accepted, once it is on disk, or NotAccepted."""
+
+    signed: "SignedCommand"
+    """Sealed with the machine's own key: the ledger's record of who asked is signed like a master's."""
+    by: str
+    """Who asked, for the event that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCommand:
+    """Asked: the CommandState of a command, or None."""
+
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandState:
+    """Answer to ReadCommand."""
+
+    state: str
+    result: "Message | None"
+    """What became of it, once it has ended."""
+
+
+@dataclass(slots=True)
+class Asker:
+    """Stands for whoever asked when the answer is told: it is given to them when the handler returns."""
+
+    path: str = "the asker"
+    said: object = None
+
+    def tell(self, message: object) -> None:
+        """The answer."""
+        self.said = message
 
 
 @dataclass(frozen=True, slots=True)

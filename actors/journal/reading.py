@@ -6,7 +6,7 @@ from protocol.codec import decode
 from protocol.errors import ProtocolError
 from protocol.messages.base import Message
 from protocol.messages.registry import ALL, parse
-from protocol.messages.reports import Event
+from protocol.messages.reports import CommandResult, Event
 
 from . import messages as say
 from .store import JournalStore
@@ -42,3 +42,12 @@ def parsed(word: str, raw: bytes) -> Message | None:
     except ProtocolError as error:
         structlog.get_logger().error("journal.row_unreadable", actor="journal", word=word, why=str(error))
         return None
+
+
+def command(store: JournalStore, command_id: str) -> say.CommandState | None:
+    """How far a command is, and what became of it."""
+    found = store.command(command_id)
+    if found is None:
+        return None
+    _, state, result = found
+    return say.CommandState(state, None if result is None else parsed(CommandResult.TYPE, result))

@@ -10,11 +10,13 @@ from .base import Count, Part, ShortText
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 URI_MAX_CHARS = 2_048
+Url = Annotated[str, StringConstraints(min_length=1, max_length=URI_MAX_CHARS)]
 HUB = re.compile(
     r"^hf://(?P<org>[A-Za-z0-9][\w.-]{0,95})/(?P<repo>[A-Za-z0-9][\w.-]{0,95})"
     r"(@(?P<revision>[A-Za-z0-9][\w./-]{0,127}))?(:(?P<file>[^:\n]{1,512}))?\Z",
     re.ASCII,
 )
+PLUGIN = re.compile(r"^(?!(?:hf|https?|file|hub|path|manifest)://)[a-z][a-z0-9+.-]{0,31}://[^\s]{1,2000}\Z", re.ASCII)
 
 
 class SourceFile(Part):
@@ -23,14 +25,15 @@ class SourceFile(Part):
     name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
     size_bytes: Count
     sha256: Sha256
-    urls: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16)]
+    urls: Annotated[tuple[Url, ...], Field(min_length=1, max_length=16)]
 
 
 class ModelSource(Part):
     """One model: a repository of the hub, an address, a local path or a manifest."""
 
     uri: Annotated[str, StringConstraints(min_length=1, max_length=URI_MAX_CHARS)]
-    kind: Literal["hub", "https", "path", "manifest"] = "hub"
+    kind: Literal["hub", "https", "path", "manifest", "plugin"] = "hub"
+    """`plugin`: an address of a source that is installed on the agent, by its scheme."""
     include: Annotated[tuple[Pattern, ...], Field(max_length=64)] = ()
     exclude: Annotated[tuple[Pattern, ...], Field(max_length=64)] = ()
     sha256: Sha256 | None = None
@@ -49,26 +52,47 @@ class ModelSource(Part):
             raise ValueError("an https source needs its sha256: nothing else proves what arrives")
         if self.kind == "path" and not self.uri.startswith("/"):
             raise ValueError("a path source is an absolute path on the agent")
+        if self.kind == "plugin" and not PLUGIN.match(self.uri):
+            raise ValueError("a plugin source is SCHEME://WHAT, with a scheme of its own")
         if (self.kind == "manifest") != bool(self.files):
             raise ValueError("files belong to a manifest, and a manifest has files")
         return self
 
     @property
     def model(self) -> str:
-        """What the model is called in the store: ORG/REPO, or the last part of the address."""
+        """What the model is called in the store, always ORG/NAME and safe as two parts of a path."""
         found = HUB.match(self.uri)
         if found:
             return f"{found['org']}/{found['repo']}"
-        return re.sub(r"[^\w.-]", "-", self.uri.rstrip("/").rsplit("/", 1)[-1], flags=re.ASCII) or "model"
+        parts = [part for part in self.uri.partition("?")[0].split("/") if part]
+        if self.kind == "https" and len(parts) > 1:
+            parts = [parts[1], parts[-1]]
+        above = "local" if self.kind == "path" or len(parts) < 2 else parts[-2]
+        return f"{_safe(above)}/{_safe(parts[-1] if parts else '')}"
+
+    @property
+    def family(self) -> str:
+        """First part of its path in the store."""
+        return self.uri.partition("://")[0] if self.kind == "plugin" else self.kind
+
+    @property
+    def named_revision(self) -> str | None:
+        """The branch, tag or commit that is asked for by name."""
+        found = HUB.match(self.uri)
+        return found["revision"] if found else None
 
     @property
     def revision(self) -> str:
-        """The branch, tag or commit that is asked for; main when none is."""
-        found = HUB.match(self.uri)
-        return (found["revision"] or "main") if found else "main"
+        """The same; main when none is named."""
+        return self.named_revision or "main"
 
     @property
     def file(self) -> str | None:
         """The one file of the repository that is asked for."""
         found = HUB.match(self.uri)
         return found["file"] if found else None
+
+
+def _safe(part: str) -> str:
+    """Letters, digits, dot, dash and underscore; begins with a letter or digit, so that it never is `..` or hidden."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", part).lstrip("._-")[:96] or "model"

@@ -63,7 +63,7 @@ class Hub:
         if ".." in parts:
             return self.say(request, 400, {"error": "bad path"})
         if self.token and parts[:1] != ["cdn"] and request.headers.get("Authorization") != f"Bearer {self.token}":
-            return self.say(request, 401, {"error": "Repository is private"})
+            return self.refuse(request, 401, "RepoNotFound", "Invalid username or password.")
         if parts[:2] == ["api", "models"] and len(parts) >= 4:
             return self.api(request, self.root / parts[2] / parts[3], parts[4:])
         if len(parts) >= 5 and parts[2] == "resolve":
@@ -76,10 +76,10 @@ class Hub:
 
     def api(self, request, repo, rest):
         if not repo.is_dir():
-            return self.say(request, 404, {"error": "Repository not found"})
+            return self.refuse(request, 404, "RepoNotFound", "Repository not found")
         commit = self.commit(repo)
         if rest and rest[-1] not in {"main", commit}:
-            return self.say(request, 404, {"error": "Invalid rev id"})
+            return self.refuse(request, 404, "RevisionNotFound", "Invalid rev id")
         if rest[:1] == ["tree"]:
             return self.say(request, 200, [self.entry(repo, file) for file in self.files(repo)])
         siblings = [{"rfilename": str(file.relative_to(repo))} for file in self.files(repo)]
@@ -103,7 +103,7 @@ class Hub:
     def resolve(self, request, repo, revision, name):
         file = repo / name
         if not file.is_file():
-            return self.say(request, 404, {"error": "Entry not found"})
+            return self.refuse(request, 404, "EntryNotFound", "Entry not found")
         commit = self.commit(repo)
         data = file.read_bytes()
         digest = hashlib.sha256(data).hexdigest() if self.is_lfs(file) else None
@@ -121,9 +121,15 @@ class Hub:
 
     # -- bytes -----------------------------------------------------------------------------------------------
 
-    def say(self, request, status, value):
+    def refuse(self, request, status, word, text):
+        """As the real one: its own word for why is in a header."""
+        return self.say(request, status, {"error": text}, {"X-Error-Code": word, "X-Error-Message": text})
+
+    def say(self, request, status, value, headers=None):
         body = json.dumps(value).encode()
         request.send_response(status)
+        for name, content in (headers or {}).items():
+            request.send_header(name, content)
         request.send_header("Content-Type", "application/json")
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()

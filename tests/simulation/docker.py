@@ -272,5 +272,10 @@ class SimModels:
     def lease(self, source, holder):
         return LocalModel(source.uri, "0" * 40, "/models/tiny", ("tiny.gguf",), 1 << 20)
 
+    keep = lease
+
+    def move(self, holder, to):
+        pass
+
     def release(self, holder):
         pass

@@ -61,7 +61,7 @@ def settings_of(folder):
     return Settings.model_validate(
         {
             "paths": {"state_dir": folder / "state", "run_dir": folder / "run", "log_dir": folder / "log"},
-            "downloads": {"models_dir": folder / "models"},
+            "downloads": {"models_dir": folder / "models", "collect_every_s": 86_400.0},
             "engines": {"docker_host": "unix:///nowhere/docker.sock"},
             "link": {"masters": ["https://master.test"]},
             "policy": {"images": ["sim/llama:*"]},

@@ -1,43 +1,54 @@
-"""One transfer: resolve, bring the files, publish. A crash of it is resumed, nothing is lost."""
+"""One transfer: resolve, take what is here, bring the rest, publish. A crash of it is resumed, nothing is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
-from actors.downloads import sources
-from actors.downloads.bodies.api import Bring, Control, Progress
-from actors.downloads.errors import DownloadError
-from actors.downloads.messages import Cancel, TransferChanged, TransferEnded
+from actors.downloads.bodies.api import Bring, Cancelled, Control, Progress
+from actors.downloads.building import Prepared
+from actors.downloads.errors import DownloadError, StoreError
+from actors.downloads.local import copy_in, is_local
+from actors.downloads.manifest import Manifest, Staging
+from actors.downloads.messages import Cancel, Collected, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
 from actors.facts import TransferFacts
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
-from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 from protocol.messages.reports import Failure
 
+BUSY_S = 0.5
+"""Between two looks whether another transfer of the same version has ended."""
+SHOW_S = 0.25
+Resolve = Callable[[ModelSource], Manifest]
+
 
 class TransferActor(Actor):
-    """See the module."""
+    """See the module. `resolve` finds out what a source consists of, `bring` brings files; both block."""
 
     def __init__(
         self,
         *,
         transfer_id: str,
         source: ModelSource,
-        settings: DownloadsSettings,
         store: ModelStore,
+        resolve: Resolve,
         bring: Bring,
         manager: Handle,
     ) -> None:
-        self._id, self._source, self._settings = transfer_id, source, settings
-        self._store, self._bring_files, self._manager = store, bring, manager
+        self._id, self._source = transfer_id, source
+        self._store, self._resolve, self._bring_files, self._manager = store, resolve, bring, manager
         self._control = Control()
+        self._failure: Failure | None = None
         self._log = structlog.get_logger().bind(actor="transfer", transfer=transfer_id)
 
     def on_start(self) -> object:
         """Begin at once; everything that blocks is in one task thread and those that it owns."""
-        self.context.task("bring", self._bring, cancel=self._control.cancel)
+        self._ended = self.context.flag()
+        self.context.task("bring", self._bring, cancel=self._end_soon)
         return None
 
     def on_message(self, message: object) -> object:
@@ -47,17 +58,19 @@ class TransferActor(Actor):
                 self._end(None, data)
             case TaskFailed(kind="Cancelled"):
                 self._end(Failure(code="E_CANCELLED", what=f"{self._source.uri} was cancelled"), {})
-            case TaskFailed(kind=kind, error=error, traceback=trace):
-                if kind not in {"SourceError", "TransferError", "SpaceError", "WrongBytesError", "DownloadError"}:
+            case TaskFailed(error=error, traceback=trace):
+                if self._failure is None:
                     raise RuntimeError(f"the transfer failed: {error}\n{trace}")
-                self._end(self._failure or Failure(code="E_NETWORK", what=error[:4_000]), {})
+                self._end(self._failure, {})
             case Cancel():
-                self._control.cancel()
+                self._end_soon()
             case _:
                 self.context.unhandled(message)
         return None
 
-    _failure: Failure | None = None
+    def _end_soon(self) -> None:
+        self._control.cancel()
+        self._ended.set()
 
     def _end(self, failure: Failure | None, data: dict[str, str | int]) -> None:
         self._tell(TransferEnded(self._id, failure, data))
@@ -71,14 +84,20 @@ class TransferActor(Actor):
         except DownloadError as error:
             self._failure = error.failure()
             raise
+        except OSError as error:
+            what = f"the model store cannot be written for {self._source.uri}"
+            do = "look at the disk of downloads.models_dir"
+            self._failure = StoreError("E_STORE", what, str(error), do).failure()
+            raise
 
     def _brought(self) -> dict[str, str | int]:
         self._show(Progress("resolving", 0, 0))
-        manifest = sources.resolve(self._settings, self._source)
-        if not self._store.has(manifest):
-            self._store.reserve(manifest)
-            self._bring_files(self._store.staging(manifest), manifest.files, self._control, self._show)
-        path = self._store.publish(manifest) if not self._store.has(manifest) else self._store.folder(manifest)
+        manifest = self._resolve(self._source)
+        staging = self._begun(manifest)
+        try:
+            path = self._built(staging)
+        finally:
+            self._store.end(manifest)
         self._show(Progress("published", manifest.size_bytes, manifest.size_bytes))
         return {
             "model": manifest.model,
@@ -87,6 +106,49 @@ class TransferActor(Actor):
             "size_bytes": manifest.size_bytes,
             "files": len(manifest.files),
         }
+
+    def _begun(self, manifest: Manifest) -> Staging:
+        """The staging of this version; another transfer of it, with other patterns perhaps, ends first."""
+        while (staging := self._store.begin(manifest)) is None:
+            self._show(Progress("waiting", 0, manifest.size_bytes, why="another transfer brings this version"))
+            if self._ended.wait(BUSY_S):
+                raise Cancelled
+        return staging
+
+    def _built(self, staging: Staging) -> Path:
+        prepared, doomed = self._store.prepare(staging, self._read)
+        if doomed:
+            self._tell(Collected(doomed))
+        if prepared.lacking and all(is_local(file) for file in prepared.lacking):
+            self._copy(prepared)
+        elif prepared.lacking:
+            self._bring_files(staging, prepared.lacking, self._control, self._show)
+        total = staging.manifest.size_bytes
+        self._show(Progress("verifying", total, total))
+        return self._store.publish(staging, self._read)
+
+    def _read(self, _count: int) -> None:
+        """Told of each block of a file that is read again."""
+        if self._control.cancelled:
+            raise Cancelled
+
+    def _copy(self, prepared: Prepared) -> None:
+        """Files of this machine: nothing of a network is needed."""
+        done, total = prepared.present_bytes, prepared.staging.manifest.size_bytes
+        shown_at = begun = self._ended.now()
+        first = done
+
+        def read(count: int) -> None:
+            nonlocal done, shown_at
+            self._read(count)
+            done += count
+            now = self._ended.now()
+            if now - shown_at >= SHOW_S:
+                shown_at, rate = now, (done - first) / (now - begun)
+                self._show(Progress("copying", done, total, rate, (total - done) / rate))
+
+        for file in prepared.lacking:
+            copy_in(file, prepared.staging, read)
 
     def _show(self, progress: Progress) -> None:
         facts = TransferFacts(

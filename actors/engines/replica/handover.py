@@ -114,7 +114,7 @@ class Handover:
         for found in steps.observe(self._world, self.wanted.name):
             if found.generation == self.wanted.generation:
                 if found.running and self.seen is None:
-                    model = self._world.models.lease(self.wanted.spec.model, self.holder)
+                    model = self._world.models.keep(self.wanted.spec.model, self.holder)
                     self._world.ports.keep(self.holder, found.port)
                     return steps.Launched(found, model.size_bytes if model else 0)
                 end(self._world, self._kind, (found,), 0.0, self._flag)

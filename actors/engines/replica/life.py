@@ -118,7 +118,7 @@ class Life(Actor):
         known = self._container is not None and self._container.container_id == seen.container_id
         self._container = seen
         self._world.ports.keep(self._wanted.name, seen.port)
-        model = self._world.models.lease(self._wanted.spec.model, self._wanted.name)
+        model = self._world.models.keep(self._wanted.spec.model, self._wanted.name)
         if known and self._facts.state in {"loading", "ready"}:
             return
         if not known:

@@ -195,9 +195,8 @@ class Update:
         handover, self._handover = self._handover, None
         assert handover is not None
         world, name = self._world, old.name
-        world.models.lease(old.spec.model, f"{name}+last")
-        world.models.lease(handover.wanted.spec.model, name)
-        world.models.release(handover.holder)
+        world.models.move(name, f"{name}+last")
+        world.models.move(handover.holder, name)
         world.ports.free(handover.holder)
         world.ports.keep(name, new.port)
         self._memory.remember_beside(None)

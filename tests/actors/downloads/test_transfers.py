@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,21 +45,28 @@ def settings(hub, tmp_path, **fields):
     return DownloadsSettings(**(given | {"free_floor_bytes": 0, "tries": 4, "read_timeout_s": 2.0} | fields))
 
 
+def allowed(uri):
+    return not uri.startswith("hf://forbidden")
+
+
 class Bench:
     def __init__(self, configured):
         self.journal, self.observer = Listener("/journal"), Listener("/observer")
-        self.store = ModelStore(configured.models_dir, configured.free_floor_bytes)
+        self.store = ModelStore(configured)
         held = []
 
         def manager():
             return DownloadManagerActor(
                 settings=configured,
                 store=self.store,
+                allowed=allowed,
                 bring=TransferEngine(configured),
-                allowed=lambda uri: not uri.startswith("hf://forbidden"),
+                resolve=lambda source: resolve(configured, source, allowed),
                 transfers=held[0].handle("/root/transfers"),
+                transfer=lambda name: held[0].handle(f"/root/transfers/{name}"),
                 journal_handle=self.journal,
                 observers=(self.observer,),
+                wall=time.time,
             )
 
         transfers = SupervisorSpec(strategy=Strategy.DYNAMIC, intensity=100)
@@ -125,9 +133,9 @@ def test_the_same_model_asked_twice_is_one_transfer(bench):
 @pytest.mark.parametrize(
     ("uri", "code"),
     [
-        ("hf://org/absent", "E_SOURCE"),
-        ("hf://org/repo@nosuch", "E_SOURCE"),
-        ("hf://org/repo:absent.gguf", "E_SOURCE"),
+        ("hf://org/absent", "E_SOURCE.unknown"),
+        ("hf://org/repo@nosuch", "E_SOURCE.revision"),
+        ("hf://org/repo:absent.gguf", "E_SOURCE.file"),
         ("hf://forbidden/repo", "E_POLICY.url"),
     ],
 )
@@ -158,7 +166,7 @@ def test_a_leased_version_is_not_removed(bench):
     bench.pull("hf://org/repo")
     local = bench.store.lease(ModelSource(uri="hf://org/repo"), "engine")
     assert local.files == ("config.json", "empty.txt", "sub/model.safetensors")
-    assert bench.run(ModelRemove(model="org/repo")).error.why == "it is in use"
+    assert bench.run(ModelRemove(model="org/repo")).error.why == "engine uses it"
     bench.store.release("engine")
     assert bench.run(ModelRemove(model="org/repo")).state == "done"
     assert bench.store.lease(ModelSource(uri="hf://org/repo"), "engine") is None
@@ -174,15 +182,16 @@ def test_no_room_is_said_before_the_first_byte(hub, tmp_path):
 
 def test_a_second_owner_of_the_folder_is_refused(bench, tmp_path):
     with pytest.raises(DownloadError, match="another running agent"):
-        ModelStore(tmp_path / "models", 0)
+        ModelStore(DownloadsSettings(models_dir=tmp_path / "models"))
 
 
 def test_a_private_repository_needs_the_token(hub, tmp_path):
     hub.token = "hf_privatetoken"
     with pytest.raises(SourceError, match="private"):
-        resolve(settings(hub, tmp_path), ModelSource(uri="hf://org/repo"))
+        resolve(settings(hub, tmp_path), ModelSource(uri="hf://org/repo"), allowed)
     file = tmp_path / "token"
     file.write_text("hf_privatetoken\n")
+    file.chmod(0o600)
     configured = settings(hub, tmp_path, hub_token_file=file)
     bench = Bench(configured)
     assert bench.pull("hf://org/repo").state == "done"
@@ -195,7 +204,7 @@ def test_a_private_repository_needs_the_token(hub, tmp_path):
 def test_a067_private_addresses_are_refused_before_any_connection(host, tmp_path):
     configured = DownloadsSettings(hub_url=f"http://{host}:1", models_dir=tmp_path)
     with pytest.raises(SourceError) as caught:
-        resolve(configured, ModelSource(uri="hf://org/repo"))
+        resolve(configured, ModelSource(uri="hf://org/repo"), allowed)
     assert caught.value.code == "E_POLICY.url"
 
 

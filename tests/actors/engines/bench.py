@@ -45,6 +45,13 @@ class OneFolder:
         self.leases.add(holder)
         return self.model
 
+    keep = lease
+
+    def move(self, holder, to):
+        if holder in self.leases:
+            self.leases.remove(holder)
+            self.leases.add(to)
+
     def release(self, holder):
         self.leases.discard(holder)
 

@@ -88,11 +88,10 @@ def check_names(names: Iterable[str]) -> None:
             raise SourceError(
                 "E_POLICY.path", "the model has a file name that is not safe", f"{name[:80]!r}: {why}", "exclude it"
             )
-        other = seen.setdefault(_alike(name), name)
-        if other is not name:
-            raise _clash(
-                "two files have one name" if other == name else "two file names differ by case only", other, name
-            )
+        other = seen.get(_alike(name))
+        if other is not None:
+            raise _clash("two files have one name" if other == name else "two file names differ by case", other, name)
+        seen[_alike(name)] = name
         for end in (place for place, letter in enumerate(name) if letter == "/"):
             above = folders.setdefault(_alike(name[:end]), name[:end])
             if above != name[:end]:

@@ -1,0 +1,478 @@
+"""What each kind of source resolves to, and how a bad one is refused: clearly, and with what to do."""
+
+import hashlib
+import http.server
+import json
+import os
+import threading
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from actors.downloads import hub, plugins
+from actors.downloads.errors import DownloadError, SourceError, TransferError
+from actors.downloads.manifest import FILES_MAX, Manifest, RemoteFile, check_names, wanted
+from actors.downloads.sources import resolve
+from config.downloads import CredentialSettings, DownloadsSettings
+from protocol.messages.model_source import ModelSource, SourceFile
+from tests.fakes.hub import Hub
+
+DATA = os.urandom(50_000)
+SHA = hashlib.sha256(DATA).hexdigest()
+
+
+def yes(_uri):
+    return True
+
+
+def settings(tmp_path, **fields):
+    given = {"models_dir": tmp_path / "models", "allow_private_hosts": ("127.0.0.1",)}
+    return DownloadsSettings(**(given | fields))
+
+
+class Answers:
+    """A server with one answer for each path: status, headers, body."""
+
+    def __init__(self):
+        answers = self
+        self.known, self.asked = {}, []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                answers.asked.append((self.command, self.path, dict(self.headers)))
+                path = self.path.partition("?")[0]
+                status, headers, body = answers.known.get((self.command, path), answers.known.get(path, (404, {}, b"")))
+                self.send_response(status)
+                for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                    if value is not None:
+                        self.send_header(name, value)
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(body)
+                self.close_connection = "Content-Length" in headers and headers["Content-Length"] is None
+
+            do_HEAD = do_GET  # noqa: N815  # the name that the base class calls
+
+            def log_message(self, *_args):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def say(self, path, value, status=200, **headers):
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.known[path] = (status, headers, body)
+
+    def hub(self, entries, sha="a" * 40):
+        self.say("/api/models/org/repo/revision/main", {"sha": sha})
+        self.say(f"/api/models/org/repo/tree/{sha}", entries)
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join(5)
+
+
+@pytest.fixture
+def web():
+    made = Answers()
+    yield made
+    made.close()
+
+
+def entry(path, **fields):
+    return {"type": "file", "path": path, "size": 5, "oid": "b" * 40} | fields
+
+
+def of_hub(web, tmp_path, uri="hf://org/repo", **fields):
+    return resolve(settings(tmp_path, hub_url=web.url), ModelSource(uri=uri, **fields), yes)
+
+
+# -- the hub ---------------------------------------------------------------------------------------------------
+
+
+def test_a_repository_is_its_files_with_their_proofs_and_all_mirrors(web, tmp_path):
+    web.hub([entry("config.json"), entry("w.bin", lfs={"oid": SHA, "size": 7}), {"type": "directory", "path": "d"}])
+    configured = settings(tmp_path, hub_url=web.url, hub_mirrors=("https://mirror.example.org/hf",))
+    found = resolve(configured, ModelSource(uri="hf://org/repo"), yes)
+    assert (found.source, found.model, found.commit, found.revision) == ("hub", "org/repo", "a" * 40, "main")
+    assert [(file.name, file.proof, file.size_bytes) for file in found.files] == [
+        ("config.json", "git-sha1", 5),
+        ("w.bin", "sha256", 7),
+    ]
+    tail = f"org/repo/resolve/{'a' * 40}/w.bin"
+    assert found.files[1].urls == (f"{web.url}/{tail}", f"https://mirror.example.org/hf/{tail}")
+
+
+def test_a_mirror_answers_when_the_hub_does_not_and_never_sees_the_token(web, tmp_path):
+    web.hub([entry("config.json")])
+    token = tmp_path / "token"
+    token.write_text("hf_secret")
+    token.chmod(0o600)
+    dead = "http://127.0.0.1:9"
+    configured = settings(tmp_path, hub_url=dead, hub_mirrors=(web.url,), hub_token_file=token)
+    found = resolve(configured, ModelSource(uri="hf://org/repo"), yes)
+    assert found.files[0].urls[0].startswith(web.url)
+    assert all("Authorization" not in headers for _, _, headers in web.asked)
+    assert found.origin == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "code", "says"),
+    [
+        (403, "GatedRepo", "E_SOURCE.gated", "ask for access"),
+        (404, "RevisionNotFound", "E_SOURCE.revision", "branch, a tag or a commit"),
+        (404, "RepoNotFound", "E_SOURCE.unknown", "check the name"),
+        (401, "RepoNotFound", "E_SOURCE.private", "hub_token_file"),
+        (401, "", "E_SOURCE.private", "hub_token_file"),
+        (404, "", "E_SOURCE.unknown", "check the name"),
+        (500, "", "E_NETWORK", "later"),
+        (429, "", "E_NETWORK", "later"),
+    ],
+)
+def test_a_refusal_of_the_hub_says_which_and_what_to_do(web, tmp_path, status, word, code, says):
+    web.say("/api/models/org/repo/revision/main", {}, status, **({"X-Error-Code": word} if word else {}))
+    with pytest.raises(DownloadError) as caught:
+        of_hub(web, tmp_path)
+    assert caught.value.code == code
+    assert says in caught.value.do
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [entry("../x")],
+        [entry("/etc/passwd")],
+        [entry("a/../../b")],
+        [entry("A"), entry("a")],
+        [entry("a"), entry("a")],
+        [entry("a"), entry("a/b")],
+        [entry("D/x"), entry("d/y")],
+        [entry("na\u00efve"), entry("nai\u0308ve")],
+        [entry("x" * 300)],
+        [entry("a\x00b")],
+        [entry("\ud800")],
+        [entry("a", size=-1)],
+        [entry("a", size="5")],
+        [entry("a", size=1 << 60)],
+        [entry("a", oid="")],
+        [entry("a", oid="zz")],
+        [entry("a", lfs={"oid": "short", "size": 1})],
+        [entry("a", lfs={"oid": SHA})],
+        {"error": "no list"},
+        ["not a map"],
+        [],
+    ],
+)
+def test_a_list_that_cannot_be_trusted_is_refused_whole(web, tmp_path, entries):
+    web.hub(entries)
+    with pytest.raises(SourceError) as caught:
+        of_hub(web, tmp_path)
+    assert caught.value.do
+
+
+@pytest.mark.parametrize("sha", ["main", "../../etc", "current", "", None, 5, "A" * 40, "a" * 39])
+def test_a_commit_is_hex_and_nothing_else(web, tmp_path, sha):
+    web.hub([entry("a")], sha=sha)
+    with pytest.raises(SourceError, match="no commit"):
+        of_hub(web, tmp_path)
+
+
+def test_html_instead_of_an_answer_names_the_portal(web, tmp_path):
+    web.say("/api/models/org/repo/revision/main", b"<html>sign in</html>", **{"Content-Type": "text/html"})
+    with pytest.raises(SourceError) as caught:
+        of_hub(web, tmp_path)
+    assert "proxy or a sign-in page" in caught.value.do
+
+
+def test_pages_are_followed_on_the_same_host_only(web, tmp_path):
+    tree = f"/api/models/org/repo/tree/{'a' * 40}"
+    web.hub([entry("a")])
+    web.known[tree] = (200, {"Link": f'<{web.url}/page2>; rel="next"'}, json.dumps([entry("a")]).encode())
+    web.say("/page2", [entry("b")])
+    assert [file.name for file in of_hub(web, tmp_path).files] == ["a", "b"]
+    web.known[tree] = (200, {"Link": '<http://127.0.0.1:1/page2>; rel="next"'}, json.dumps([entry("a")]).encode())
+    with pytest.raises(SourceError) as caught:
+        of_hub(web, tmp_path)
+    assert caught.value.code == "E_POLICY.url"
+
+
+def test_a_million_files_are_refused_before_they_are_all_listed(web, tmp_path, monkeypatch):
+    """A hub that never ends its list: every page names the next one."""
+    tree = f"/api/models/org/repo/tree/{'a' * 40}"
+    web.hub([])
+    page = json.dumps([entry(f"{number}") for number in range(5_000)]).encode()
+    web.known[tree] = (200, {"Link": f'<{web.url}{tree}>; rel="next"'}, page)
+    with pytest.raises(SourceError) as caught:
+        of_hub(web, tmp_path)
+    assert caught.value.code == "E_TOO_LARGE"
+    assert "include patterns" in caught.value.do
+    assert len(web.asked) < FILES_MAX / 5_000 + 5
+    monkeypatch.setattr(hub, "PAGES_MAX", 20)
+    with pytest.raises(SourceError):
+        of_hub(web, tmp_path, include=("nothing like it",))
+
+
+def test_an_endless_answer_is_cut(web, tmp_path, monkeypatch):
+    monkeypatch.setattr("actors.downloads.control.ANSWER_MAX_BYTES", 1_000)
+    web.say("/api/models/org/repo/revision/main", b"x" * 5_000)
+    with pytest.raises(SourceError) as caught:
+        of_hub(web, tmp_path)
+    assert caught.value.code == "E_TOO_LARGE"
+
+
+def test_the_limit_of_files_is_one_for_every_source():
+    with pytest.raises(SourceError, match="more than"):
+        check_names(str(number) for number in range(FILES_MAX + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "include", "exclude", "chosen"),
+    [
+        ("a/b.json", ("*.json",), (), True),
+        ("a/b.json", ("a/",), (), True),
+        ("b.json", (), ("*.json",), False),
+        ("b.json", ("*.json",), ("b.*",), False),
+        ("B.JSON", ("*.json",), (), False),
+        ("x[1].bin", ("x[[]1].bin",), (), True),
+    ],
+)
+def test_patterns_are_those_of_huggingface_hub(name, include, exclude, chosen):
+    from huggingface_hub.utils import filter_repo_objects
+
+    assert wanted(name, include, exclude) is chosen
+    theirs = filter_repo_objects([name], allow_patterns=list(include) or None, ignore_patterns=list(exclude) or None)
+    assert bool(list(theirs)) is chosen
+
+
+# -- one address, a manifest -----------------------------------------------------------------------------------
+
+
+def test_an_address_with_its_hash_is_a_version_of_one_file(web, tmp_path):
+    web.say("/m/weights.gguf", DATA)
+    source = ModelSource(uri=f"{web.url}/m/weights.gguf", kind="https", sha256=SHA)
+    found = resolve(settings(tmp_path), source, yes)
+    assert [(file.name, file.size_bytes, file.digest) for file in found.files] == [("weights.gguf", len(DATA), SHA)]
+    assert found.model == f"127.0.0.1-{web.url.rpartition(':')[2]}/weights.gguf"
+    assert len(found.commit) == 40
+
+
+def test_a_server_that_knows_no_head_is_asked_for_a_byte_and_one_that_says_no_size_is_refused(web, tmp_path):
+    source = ModelSource(uri=f"{web.url}/x", kind="https", sha256=SHA)
+    web.known["HEAD", "/x"] = (403, {}, b"")
+    web.known["GET", "/x"] = (206, {"Content-Range": "bytes 0-0/50000"}, b"x")
+    assert resolve(settings(tmp_path), source, yes).size_bytes == 50_000
+    web.known["GET", "/x"] = (200, {"Content-Length": None}, b"x")
+    with pytest.raises(SourceError, match="nobody says how big"):
+        resolve(settings(tmp_path), source, yes)
+    web.known["GET", "/x"] = (404, {}, b"")
+    with pytest.raises(SourceError, match="cannot be had"):
+        resolve(settings(tmp_path), source, yes)
+    web.known["GET", "/x"] = (503, {}, b"")
+    with pytest.raises(TransferError):
+        resolve(settings(tmp_path), source, yes)
+
+
+def given(urls=("https://a.example.org/f",), **fields):
+    file = SourceFile(**({"name": "f", "size_bytes": 3, "sha256": SHA, "urls": urls} | fields))
+    return ModelSource(uri="manifest/acme/tuned", kind="manifest", files=(file,))
+
+
+def test_a_manifest_is_taken_as_it_is_and_its_mirrors_are_the_machines_to_allow(tmp_path):
+    found = resolve(settings(tmp_path), given(("https://a.example.org/f", "https://b.example.org/f")), yes)
+    assert (found.key, found.files[0].urls[1]) == (f"manifest/acme/tuned/{found.commit}", "https://b.example.org/f")
+    for wrong in (given(("ftp://a/f",)), given(("file:///etc/shadow",)), given(name="../f")):
+        with pytest.raises(SourceError):
+            resolve(settings(tmp_path), wrong, yes)
+    with pytest.raises(SourceError) as caught:
+        resolve(settings(tmp_path), given(), lambda uri: not uri.startswith("https://"))
+    assert (caught.value.code, "policy.sources" in caught.value.do) == ("E_POLICY.url", True)
+
+
+# -- credentials -----------------------------------------------------------------------------------------------
+
+
+def credential(tmp_path, text="secret", mode=0o600, hosts=("127.0.0.1",)):
+    file = tmp_path / "credential"
+    file.write_text(text)
+    file.chmod(mode)
+    return CredentialSettings(name="acme", file=file, hosts=hosts)
+
+
+def private(web, tmp_path, **fields):
+    web.say("/x", DATA)
+    source = ModelSource(uri=f"{web.url}/x", kind="https", sha256=SHA, credential=fields.pop("name", "acme"))
+    return resolve(settings(tmp_path, **fields), source, yes)
+
+
+def test_a_named_credential_goes_to_its_own_hosts(web, tmp_path):
+    found = private(web, tmp_path, credentials=(credential(tmp_path),))
+    assert found.headers == {"Authorization": "Bearer secret"}
+    assert web.asked[0][2]["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"name": "other"}, "E_POLICY.credential"),
+        ({"hosts": ("models.example.org",)}, "E_POLICY.credential"),
+        ({"mode": 0o644}, "E_CREDENTIAL"),
+        ({"text": ""}, "E_CREDENTIAL"),
+        ({"text": "two words"}, "E_CREDENTIAL"),
+        ({"text": "na\u00efve"}, "E_CREDENTIAL"),
+    ],
+)
+def test_a_credential_that_is_wrong_is_never_sent_and_never_shown(web, tmp_path, fields, code):
+    name = fields.pop("name", "acme")
+    with pytest.raises(SourceError) as caught:
+        private(web, tmp_path, name=name, credentials=(credential(tmp_path, **fields),))
+    assert caught.value.code == code
+    assert caught.value.do
+    assert "two words" not in str(caught.value.failure())
+    assert web.asked == []
+
+
+def test_a_token_never_goes_in_the_clear_over_the_internet(tmp_path):
+    token = tmp_path / "token"
+    token.write_text("hf_secret")
+    token.chmod(0o600)
+    with pytest.raises(SourceError) as caught:
+        resolve(
+            DownloadsSettings(hub_url="http://hub.example.org", hub_token_file=token),
+            ModelSource(uri="hf://org/repo"),
+            yes,
+        )
+    assert caught.value.code == "E_POLICY.credential"
+
+
+# -- this machine ----------------------------------------------------------------------------------------------
+
+
+def path_source(folder, **fields):
+    return ModelSource(uri=str(folder), kind="path", **fields)
+
+
+def test_a_folder_is_its_plain_files_and_links_that_stay_where_sources_may_be(tmp_path):
+    folder, blobs = tmp_path / "srv" / "tuned", tmp_path / "srv" / "blobs"
+    (folder / "sub").mkdir(parents=True)
+    blobs.mkdir()
+    (blobs / "x").write_bytes(DATA)
+    (folder / "sub" / "config.json").write_text("{}")
+    (folder / "weights").symlink_to(blobs / "x")
+    allowed = lambda uri: uri.startswith(str(tmp_path / "srv"))  # noqa: E731  # a policy in one line
+    found = resolve(settings(tmp_path), path_source(folder), allowed)
+    assert [(file.name, file.size_bytes) for file in found.files] == [("sub/config.json", 2), ("weights", len(DATA))]
+    assert found.key.startswith("path/local/tuned/")
+    (folder / "weights").unlink()
+    (folder / "weights").symlink_to("/etc/hostname")
+    with pytest.raises(SourceError) as caught:
+        resolve(settings(tmp_path), path_source(folder), allowed)
+    assert caught.value.code == "E_POLICY.url"
+    assert resolve(settings(tmp_path), path_source(folder, exclude=("weights",)), allowed).size_bytes == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "dots", "absent", "socket folder", "device"])
+def test_what_is_no_plain_file_is_never_opened(tmp_path, kind):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    uri = str(folder)
+    if kind == "pipe":
+        os.mkfifo(folder / "pipe")
+    elif kind == "dots":
+        uri = f"{folder}/../m"
+    elif kind == "absent":
+        uri = str(folder / "absent")
+    elif kind == "device":
+        uri = "/dev/zero"
+    with pytest.raises(SourceError) as caught:
+        resolve(settings(tmp_path), path_source(uri), yes)
+    assert caught.value.do
+
+
+# -- installed sources -----------------------------------------------------------------------------------------
+
+
+class Acme:
+    given = None
+
+    def resolve(self, _settings, source):
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given or Manifest(
+            "evil", source.model, "v1", "c" * 40, (RemoteFile("f", 3, "sha256", SHA, ("https://a.example.org/f",)),)
+        )
+
+
+def acme(monkeypatch, value=None):
+    monkeypatch.setattr(Acme, "given", value)
+    point = EntryPoint("acme", f"{__name__}:Acme", plugins.GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda _self: Acme)
+    monkeypatch.setattr(plugins, "entry_points", lambda **asked: [point] if asked.get("name", "acme") == "acme" else [])
+    return ModelSource(uri="acme://team/model", kind="plugin")
+
+
+def test_an_installed_source_resolves_and_is_kept_under_its_own_scheme(tmp_path, monkeypatch):
+    assert resolve(settings(tmp_path), acme(monkeypatch), yes).key == f"acme/team/model/{'c' * 40}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RuntimeError("boom"),
+        "no manifest",
+        Manifest("x", "other/model", "v", "c" * 40, ()),
+        Manifest("x", "team/model", "v", "not hex", ()),
+        Manifest("x", "team/model", "v", "c" * 40, (RemoteFile("../f", 3, "sha256", SHA, ("https://a/f",)),)),
+    ],
+)
+def test_an_installed_source_that_is_wrong_ends_as_a_clear_error(tmp_path, monkeypatch, value):
+    with pytest.raises(SourceError) as caught:
+        resolve(settings(tmp_path), acme(monkeypatch, value), yes)
+    assert caught.value.do
+
+
+def test_a_scheme_that_nobody_brings_says_which_there_are(tmp_path):
+    with pytest.raises(SourceError, match="no source s3://"):
+        resolve(settings(tmp_path), ModelSource(uri="s3://bucket/model", kind="plugin"), yes)
+
+
+def test_what_this_machine_does_not_allow_is_not_even_asked(web, tmp_path):
+    with pytest.raises(SourceError) as caught:
+        resolve(settings(tmp_path, hub_url=web.url), ModelSource(uri="hf://org/repo"), lambda _uri: False)
+    assert caught.value.code == "E_POLICY.url"
+    assert web.asked == []
+
+
+@pytest.mark.parametrize(
+    ("source", "model"),
+    [
+        (ModelSource(uri="/..", kind="path"), "local/model"),
+        (ModelSource(uri="/srv/.hidden", kind="path"), "local/hidden"),
+        (
+            ModelSource(uri="https://h.example.org:8443/a/b.gguf?sig=1", kind="https", sha256=SHA),
+            "h.example.org-8443/b.gguf",
+        ),
+        (given(), "acme/tuned"),
+        (ModelSource(uri="hf://org/repo@v1:a/b.gguf"), "org/repo"),
+    ],
+)
+def test_a_model_is_always_two_safe_parts_of_a_path(source, model):
+    assert source.model == model
+
+
+def test_the_fake_hub_and_the_patterns(tmp_path):
+    repo = tmp_path / "hub" / "org" / "repo"
+    repo.mkdir(parents=True)
+    (repo / "a.gguf").write_bytes(DATA)
+    (repo / "b.json").write_text("{}")
+    fake = Hub(tmp_path / "hub")
+    try:
+        source = ModelSource(uri="hf://org/repo:a.gguf")
+        assert [file.name for file in resolve(settings(tmp_path, hub_url=fake.url), source, yes).files] == ["a.gguf"]
+    finally:
+        fake.close()

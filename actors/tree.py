@@ -184,13 +184,8 @@ class Wiring:
             file=self.settings.paths.state_dir / JOURNAL_FILE,
             settings=self.settings.journal,
             # A word goes before its family; what has no owner here is refused by name.
-            routes={
-                "engine": engines,
-                "agent.drain": engines,
-                "agent.rotate": link,
-                "agent.status": link,
-                "model": downloads,
-            },
+            routes={"engine": engines, "agent.drain": engines, "model": downloads}
+            | dict.fromkeys(("agent.rotate", "agent.status"), link),
             link=link,
             wall=self.wall,
             opened=self.opened,

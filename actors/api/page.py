@@ -8,7 +8,7 @@ from typing import Any
 REFRESH_S = 2
 EVENTS_SHOWN = 30
 SCRIPTED = (
-    '<link rel=icon href=/static/icon.svg type="image/svg+xml"><script src=/static/theme.js></script>'
+    '<link rel=icon href=/static/icon.svg type="image/svg+xml"><script src=/static/start.js></script>'
     "<link rel=stylesheet href=/static/uplot.css><link rel=stylesheet href=/static/dashboard.css>"
     "<script src=/static/uplot.js defer></script><script type=module src=/static/app.js></script>"
 )

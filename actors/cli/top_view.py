@@ -116,12 +116,13 @@ def verdict(facts: Facts) -> tuple[str, str]:
         return "bad", f"{down[0]['name']} is not serving: {down[0].get('why', '')}"
     if down:
         return "bad", f"{len(down)} of {len(engines)} engines are not serving"
-    if not engines:
-        tone, text = "idle", "no engine is wanted here"
+    wanted = sum(engine["state"] != "stopped" for engine in engines)
+    if not wanted:
+        tone, text = "idle", "no engine is serving: stopped by command" if engines else "no engine is wanted here"
     elif not ready:
-        tone, text = "busy", f"{_some(len(engines), 'engine')} on the way"
+        tone, text = "busy", f"{_some(wanted, 'engine')} not serving yet"
     else:
-        tone, text = "good", f"{ready} of {_some(len(engines), 'engine')} serving"
+        tone, text = "good", f"{ready} of {_some(wanted, 'engine')} serving"
     critical = sum(alert["severity"] == "critical" for alert in alerts)
     if alerts:
         tone = "bad" if critical else "warn"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests.bed import packages
 from tests.bed.places import folder
@@ -23,6 +23,8 @@ ARGUMENTS = [
     "--disable-gpu",
 ]
 """Every name but our own address is unknown to it, whatever it would like to fetch for itself."""
+SURROUNDINGS = "ERR_NETWORK_CHANGED"
+"""A container came or went on this machine; the page gets over it by itself, which is no complaint about it."""
 PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 
 
@@ -55,7 +57,7 @@ class Tab:
         self.page.goto(address)
 
     def _note(self, kind: str, text: str) -> None:
-        if kind in {"error", "warning"}:
+        if kind in {"error", "warning"} and SURROUNDINGS not in text:
             self.complaints.append(f"{kind}: {text}")
 
     @property
@@ -67,11 +69,20 @@ class Tab:
     def wait(self, script: str, what: str) -> None:
         """Until a JavaScript expression holds; TimeoutError names `what`."""
         ends = time.monotonic() + WAIT_MS / 1000
-        while not self.page.evaluate(script):  # the driver's own wait is a script that the page's policy forbids
+        while not self._holds(script):
             if time.monotonic() > ends:
                 said = f"the page says {self.text('body')[:600]!r} and complains {self.complaints}"
                 raise TimeoutError(f"{what}; {said}; it asked for {self.asked}")
             self.page.wait_for_timeout(POLL_MS)
+
+    def _holds(self, script: str) -> bool:
+        """The driver's own wait is a script that the page's policy forbids; a page that loads again has no answer."""
+        try:
+            return bool(self.page.evaluate(script))
+        except Error as error:
+            if "context was destroyed" in str(error) or "null" in str(error):
+                return False
+            raise
 
     def text(self, selector: str) -> str:
         """The visible text of the first that fits."""

@@ -182,7 +182,7 @@ def figures(t, load=1.0, seed=7):
             "embed": {"state": "ready", "running": 1, "waiting": 0, "generated_tokens_per_s": 36 * busy},
             "code-32b": {"state": "loading"},
         },
-        "agent": {"rss_bytes": 58 << 20, "threads": 21, "cpu_s": 31.5},
+        "agent": {"rss_bytes": 58 << 20, "threads": 21, "cpu_cores": 0.004},
     }
 
 

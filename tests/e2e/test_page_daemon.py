@@ -55,5 +55,7 @@ def test_an_engine_dies_and_comes_back(served):
         assert tab.page.locator(".chart .reason").count() == 0
         assert served.chat(served.engine(steps.ENGINE)["endpoint"], steps.PROMPT)
         tab.picture("daemon")
+        (engine,) = served.agent_command("top")["engines"]
+        assert (engine["name"], engine["state"]) == (steps.ENGINE, "ready")
         assert tab.complaints == []
         assert tab.strangers == []

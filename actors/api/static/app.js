@@ -5,11 +5,12 @@ import { h, patch } from "./dom.js";
 import { engines } from "./engines.js";
 import { alerts, banner, bar, verdict } from "./head.js";
 import { gpus, host, strain } from "./machine.js";
-import { downloads, models, tree } from "./store.js";
+import { cost, downloads, models, tree } from "./store.js";
 import { events, log } from "./words.js";
 
 const STALE_MS = 4000;
 const FULL_MS = 15_000;
+const AGAIN_MS = 2_000;
 const LINES_MAX = 500;
 const THEMES = ["system", "light", "dark"];
 
@@ -20,6 +21,7 @@ const state = {
 };
 let source = null;
 let again = 0;
+let later = 0;
 let numbered = 0;
 let drawing = false;
 
@@ -50,7 +52,10 @@ const actions = {
 
 function load() {
   const { past } = state;
-  past.load().then(draw, () => draw());
+  clearTimeout(later);
+  past.load().then(draw, () => {
+    later = setTimeout(load, AGAIN_MS);
+  });
 }
 
 function open() {
@@ -85,6 +90,7 @@ function open() {
 
 function close() {
   clearTimeout(again);
+  clearTimeout(later);
   source?.close();
   source = null;
 }
@@ -136,7 +142,7 @@ function page() {
       section("host", "Host", () => [h("div", { class: "grid tiles" }, host(state)), strain(state)]),
       h("div", { key: "two", class: "two" },
         section("models", "Models", () => h("div", { class: "card" }, downloads(state), h("div", { class: "scroll" }, models(state)))),
-        section("tree", "Supervision", () => h("div", { class: "card" }, tree(state))),
+        section("tree", "Supervision", () => h("div", { class: "card" }, tree(state)), cost(state)),
       ),
       h("div", { key: "words", class: "two" },
         section("events", "Events", () => h("div", { class: "card tall", tabindex: 0, role: "region", "aria-label": "Events, newest first" }, events(state))),

@@ -38,7 +38,9 @@ function serving(state, engine, figures) {
       number("Tokens/s", count(figures.generated_tokens_per_s), true),
       number("Running", count(figures.running)),
       number("Waiting", count(figures.waiting), false, figures.waiting > 0),
-      number("TTFT p95", seconds(figures.ttft_p95_s)),
+      figures.ttft_p95_s == null && figures.ttft_mean_s != null
+        ? number("TTFT mean", seconds(figures.ttft_mean_s))
+        : number("TTFT p95", seconds(figures.ttft_p95_s)),
       number("KV cache", percent(figures.kv_usage)),
     ),
     figures.page_missing

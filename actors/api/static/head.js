@@ -70,14 +70,18 @@ function sentence(engines, alerts) {
 }
 
 function serving(engines, down) {
-  const ready = engines.filter((engine) => engine.state === "ready").length;
-  const coming = engines.length - ready;
+  const number = (name) => engines.filter((engine) => engine.state === name).length;
+  const [ready, stopped, draining] = ["ready", "stopped", "draining"].map(number);
+  const wanted = engines.length - stopped;
+  const coming = wanted - ready - draining - down.length;
+  const rest = [coming && `${coming} on the way`, draining && `${draining} draining`, stopped && `${stopped} stopped by command`].filter(Boolean).join("; ");
   if (!engines.length) return ["idle", "No engine is wanted here", "The machine is ready for one."];
   if (down.length === 1) return ["bad", `${down[0].name} is not serving`, down[0].why];
   if (down.length) return ["bad", `${down.length} of ${engines.length} engines are not serving`, down.map((engine) => engine.name).join(", ")];
-  if (!ready) return ["busy", engines.length === 1 ? `${engines[0].name} is on the way` : `${engines.length} engines are on the way`, engines[0].why];
-  if (coming) return ["good", `${ready} of ${engines.length} engines are serving`, `${plural(coming, "other")} on the way`];
-  return ["good", engines.length === 1 ? `${engines[0].name} is serving` : `All ${engines.length} engines are serving`, ""];
+  if (!wanted) return ["idle", "No engine is serving", rest];
+  if (!ready) return ["busy", wanted === 1 ? `${engines.find((engine) => engine.state !== "stopped").name} is not serving yet` : "No engine is serving yet", rest];
+  if (ready < wanted) return ["good", `${ready} of ${wanted} engines are serving`, rest];
+  return ["good", wanted === 1 ? `${engines.find((engine) => engine.state === "ready").name} is serving` : `All ${wanted} engines are serving`, rest];
 }
 
 function figures(state) {

@@ -110,7 +110,7 @@ export function strain(state) {
   if (!disks.length && !pressures.length) return null;
   return h("div", { key: "disks", class: "card disks" }, [
     ...disks.map(([path, disk]) => h("div", { key: path, class: "disk" },
-      h("div", { class: "row" }, h("span", { class: "mono clip", title: path }, path), h("span", null, `${size(disk.free_bytes)} free of ${size(disk.total_bytes)}`)),
+      h("div", { class: "row" }, h("span", { class: "mono clip", title: path }, path), disk.hung ? h("span", { class: "badge bad" }, icon("bad"), "does not answer") : h("span", null, `${size(disk.free_bytes)} free of ${size(disk.total_bytes)}`)),
       h("div", { class: `meter ${disk.used_share > 0.85 ? "warn" : "data"}`, role: "meter", "aria-label": `Disk of ${path}`, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round((disk.used_share ?? 0) * 100), "aria-valuetext": `${percent(disk.used_share)} used${disk.used_share > 0.85 ? ", nearly full" : ""}`, vars: { "--share": disk.used_share ?? 0 } }),
     )),
     pressures.length > 0 && h("p", { key: "pressure", class: "dim" }, "Time lost waiting, last minute: ", pressures.map(([label, value]) => `${label} ${percent(value)}`).join(", ")),

@@ -48,6 +48,16 @@ export function tree(state) {
   return root?.path ? [h("ul", { class: "tree" }, branch(root))] : [h("p", { class: "empty" }, "Not known yet.")];
 }
 
+/* What the agent itself costs. */
+export function cost(state) {
+  const agent = state.facts.snapshot?.agent ?? {};
+  return [
+    agent.rss_bytes != null && `The agent takes ${size(agent.rss_bytes)}`,
+    agent.cpu_cores != null && `${percent(agent.cpu_cores)} of a processor`,
+    agent.threads != null && `${agent.threads} threads`,
+  ].filter(Boolean).join(", ");
+}
+
 function branch(node) {
   const name = node.path.split("/").at(-1);
   const notes = [

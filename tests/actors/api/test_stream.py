@@ -10,6 +10,7 @@ from actors.api import stream
 from actors.api.actor import Put
 from actors.api.feed import Frame, encode
 from actors.facts import EngineFacts, EnginesChanged, LinkChanged
+from actors.supervision.messages import TaskDone
 from tests.actors.api.bench import Bench
 from tests.bed.processes import wait_until
 from tests.fakes.event_stream import EventStream
@@ -216,3 +217,13 @@ def test_snapshots_make_the_past(bench):
 
 def test_what_has_no_json_is_null():
     assert encode({"a": float("inf")}) == "null"
+
+
+def test_the_past_outlives_a_restart_of_the_api(bench):
+    bench.tell(Put("snapshot", {"at": 5.0, "host": {"cpu.busy": 0.5}}))
+    wait_until(lambda: bench.history.read("15m").series, timeout_s=5, what="a value")
+    bench.tell(TaskDone(0, "server", None))
+    wait_until(lambda: bench.system.tree().children[0].incarnation == 2, timeout_s=10, what="a restart")
+    bench.page = wait_until(bench._page, timeout_s=10, what="the server")
+    values = json.loads(bench.get("/v1/history")[1])["series"]["host.cpu"]
+    assert [value for value in values if value is not None] == [0.5]

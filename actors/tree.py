@@ -23,8 +23,9 @@ from typing import Any
 import structlog
 
 from actors.api.actor import ApiActor, Put
-from actors.api.board import Board, plain
+from actors.api.board import Board
 from actors.api.desk import Desk
+from actors.api.happened import merged
 from actors.api.history import History
 from actors.api.server import Readers
 from actors.clock import WallClock
@@ -78,7 +79,7 @@ from actors.supervision.spec import (
 from actors.supervision.system import System
 from config.link import LinkSettings
 from config.settings import Settings
-from protocol.messages.reports import Event, Inventory
+from protocol.messages.reports import Inventory
 
 JOURNAL_FILE = "journal.sqlite"
 EVENTS_SHOWN = 500
@@ -296,16 +297,12 @@ class Wiring:
         return ForwardActor(targets=self.settings.log.forward, buffers=self.log.buffers, source=source)
 
     def _events(self) -> list[dict[str, Any]]:
-        """The journal's last events, as the commands show them; asked from a thread of the server."""
+        """The last events of the journal and of the supervision; asked from a thread of the server."""
         found = self.handle(PATHS.journal).call(journal.RecentEvents(EVENTS_SHOWN), timeout_s=EVENTS_S)
         assert isinstance(found, tuple)
-        return [_shown(event) for event in found]
-
-
-def _shown(event: Event) -> dict[str, Any]:
-    shown = plain(event.model_dump(mode="python"))
-    assert isinstance(shown, dict)
-    return {"at": event.at_ms / 1000, **shown}
+        system = self._system()
+        told, now_s = system.events(), system.runtime.now()
+        return merged(found, told, wall_s=self.wall(), now_s=now_s, limit=EVENTS_SHOWN)
 
 
 def _machine(settings: Settings) -> Machine:

@@ -132,9 +132,10 @@ class ManagerActor(Actor):
                 self._execute(command_id, command)
             case say.Changed(facts=facts):
                 self._changed(facts)
-            case say.Settled(name=name, gpus=gpus):
-                self._gpus.settled(name, gpus, self.context.now())
-                self._settle_gpus()
+            case say.Settled(name=name, generation=generation, gpus=gpus):
+                if name in self._wanted and generation == self._wanted[name].generation:  # a newer one has its own
+                    self._gpus.settled(name, gpus, self.context.now())
+                    self._settle_gpus()
             case say.Gone():
                 self._gone(message)
             case Terminated(path=path, final=True):

@@ -45,7 +45,8 @@ class GpuBook:
         chosen = self._admission.gpus(name, spec, self._held, update=update)
         before = self._held.get(name, ())
         if update and set(before) - set(chosen):
-            self._keep(f"{name}{LAST}", before)
+            earlier = self._held.get(f"{name}{LAST}", ())  # of one that never ended, when updates follow each other
+            self._keep(f"{name}{LAST}", tuple(dict.fromkeys((*earlier, *before))))
         self._keep(name, chosen)
         return chosen
 

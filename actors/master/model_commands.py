@@ -1,9 +1,12 @@
 """The operator's commands on the models of an agent."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
+
+from protocol.messages.model_source import kind_of
 
 from .main import dir_option, json_option
 from .sending import Follow, send, wait_options
@@ -28,13 +31,28 @@ def model() -> None:
 @click.option("--include", multiple=True, help="Pattern of files; may be repeated.")
 @click.option("--exclude", multiple=True, help="Pattern of files; may be repeated.")
 @click.option("--credential", default=None, help="Name of a credential on the agent.")
-def model_pull(directory: Path, agent_id: str, *, follow: Follow, as_json: bool, **source: Any) -> None:
-    """Bring a model to an agent, verified.
+@click.option("--sha256", default=None, help="Proof of one https:// file.")
+@click.option(
+    "--manifest",
+    "manifest_file",
+    type=click.File(encoding="utf-8"),
+    help='JSON: [{"name": ..., "size_bytes": ..., "sha256": ..., "urls": [...]}, ...]',
+)
+def model_pull(
+    directory: Path, agent_id: str, manifest_file: IO[str] | None, *, follow: Follow, as_json: bool, **source: Any
+) -> None:
+    """Bring a model to an agent, verified: hf://ORG/REPO, https://HOST/FILE, /PATH, or NAME with --manifest.
 
     \b
     Example:
       mosalama-master model pull AGENT hf://Qwen/Qwen3-8B --wait
     """  # noqa: D301  # \b is click's mark for a block that keeps its lines
+    source["kind"] = "manifest" if manifest_file else kind_of(source["uri"])
+    if manifest_file is not None:
+        try:
+            source["files"] = json.load(manifest_file)
+        except ValueError as error:
+            raise click.BadParameter(f"it is no JSON: {error}", param_hint="--manifest") from error
     send(directory, agent_id, "model.pull", {"source": source}, follow=follow, as_json=as_json)
 
 

@@ -96,3 +96,11 @@ class ModelSource(Part):
 def _safe(part: str) -> str:
     """Letters, digits, dot, dash and underscore; begins with a letter or digit, so that it never is `..` or hidden."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", part).lstrip("._-")[:96] or "model"
+
+
+def kind_of(uri: str) -> str:
+    """The kind of source that a person means by an address; one with files of its own is a manifest."""
+    if uri.startswith("/"):
+        return "path"
+    scheme, found, _ = uri.partition("://")
+    return {"hf": "hub", "http": "https", "https": "https"}.get(scheme, "plugin") if found else "hub"

@@ -103,13 +103,13 @@ class Doors:
         except TimeoutError:
             if stranger.waits:
                 self._audit.refused("accept", "E_HS_TIMEOUT", peer=address[0])
-            _drop(stranger.transport, connection)
+            _drop(stranger.transport)
         except asyncio.CancelledError:
-            _drop(stranger.transport, connection)
+            _drop(stranger.transport)
             raise
         except OSError as error:  # a TLS error is one
             self._audit.refused("accept", "E_TLS", peer=address[0], why=type(error).__name__)
-            _drop(stranger.transport, connection)
+            _drop(stranger.transport)
 
     async def close(self) -> None:
         """Drop every stranger."""
@@ -134,9 +134,10 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _drop(transport: asyncio.Transport | None, connection: socket.socket) -> None:
-    with contextlib.suppress(OSError, RuntimeError):
-        if transport is not None:
+def _drop(transport: asyncio.Transport | None) -> None:
+    """End it now. During TLS it is asyncio's alone, which closes it: closed here as well, its descriptor could be the
+    next connection's by the time asyncio lets go of it.
+    """
+    if transport is not None:
+        with contextlib.suppress(OSError, RuntimeError):
             transport.abort()
-        else:
-            connection.close()

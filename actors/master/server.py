@@ -51,11 +51,11 @@ async def serve(directory: Path, host: str, port: int, client_ca: Path | None = 
         runner = await _runner(stack, public)
         operator = await _runner(stack, operator_app(master, enrolment, directory))
         stack.push_async_callback(endpoint.close)
-        await _open(stack, runner, endpoint, tls.context, host, port)
         socket = directory / SOCKET_FILE
         socket.unlink(missing_ok=True)
         await web.UnixSite(operator, str(socket)).start()
         socket.chmod(0o600)
+        await _open(stack, runner, endpoint, tls.context, host, port)
         _background(stack, watch_keyset(master))
         _background(stack, _keep_heard(master))
         _background(stack, endpoint.watch())

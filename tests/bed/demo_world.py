@@ -33,6 +33,8 @@ class World:
         self.docker_host = docker_host
         self.agent_program: list[str | Path] = [BIN / "mosalamaagent"]
         """What the daemon is started with; a benchmark puts an installed copy here."""
+        self.serve_options: tuple[str | Path, ...] = ()
+        """More words of `mosalama-master serve`."""
         self.master: Program | None = None
         self.agent: Program | None = None
         self.agent_id = ""
@@ -44,7 +46,7 @@ class World:
         listen = f"127.0.0.1:{self.port}"
         self.master = Program(
             "master",
-            [BIN / "mosalama-master", "serve", "--dir", self.master_dir, "--listen", listen],
+            [BIN / "mosalama-master", "serve", "--dir", self.master_dir, "--listen", listen, *self.serve_options],
             log=self.folder / "master.log",
             env=self.environment,
         )

@@ -1,13 +1,14 @@
 """A master on a real TLS socket that says whatever a test wants; the agent's own link loop is what talks to it."""
 
+import contextlib
 import datetime as dt
 import queue
 import random
+import socket
 import ssl
 import threading
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import serve
 
 from actors.link.conversation import Bridge
 from actors.link.identity import IdentityFiles, write_durably
@@ -21,6 +22,7 @@ from protocol.keys import Purpose
 from protocol.master_session import KnownAgent, MasterSession
 from protocol.messages.reports import Inventory
 from tests.fakes.listener import Listener
+from tests.fakes.plain_websocket import accept
 from tests.fakes.trust import AGENT, NOW_MS, ROOTS, document, key, keyset
 
 WAIT_S = 20.0
@@ -84,6 +86,7 @@ class HostileMaster:
     def __init__(self, folder, *, certificates=None):
         self.folder = folder
         self._conversations = queue.Queue()
+        self._closing = threading.Event()
         self._open = []
         self.keyset = (1, document())
         self.link = "link"
@@ -93,26 +96,44 @@ class HostileMaster:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "server.pem", folder / "server.key")
         self.context = context
-        self._server = serve(
-            self._serve, "127.0.0.1", 0, ssl=context, subprotocols=["mosalama.v1"], compression=None, max_size=1 << 20
-        )
-        self.port = self._server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="hostile-master")
-        self._thread.start()
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, name="hostile-master")]
+        self._threads[0].start()
 
-    def _serve(self, socket):
+    def _accept(self):
+        while True:
+            try:
+                plain, _ = self._listening.accept()
+            except OSError:
+                return
+            if self._closing.is_set():
+                plain.close()
+                return
+            thread = threading.Thread(target=self._serve, args=(plain,), name="hostile-master")
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, plain):
+        try:
+            connection = accept(plain, self.context, WAIT_S)
+        except Exception:
+            plain.close()
+            return
+        if connection is None:
+            return
         version, raw = self.keyset
         session = MasterSession(key(self.link), keyset_version=version, keyset_document=raw)
-        conversation = Conversation(socket, session)
+        conversation = Conversation(connection, session)
         self._open.append(conversation)
         try:
-            self.handshake(socket, session)
-        except (ConnectionClosed, TimeoutError, Exception) as error:
+            self.handshake(connection, session)
+        except Exception as error:
             conversation.error = error
-            self._conversations.put(conversation)
-            return
+            connection.close()
         self._conversations.put(conversation)
         conversation.done.wait(WAIT_S)
+        connection.close()
 
     def _handshake(self, socket, session):
         hello = socket.recv(WAIT_S)
@@ -128,10 +149,15 @@ class HostileMaster:
         return self._conversations.get(timeout=WAIT_S)
 
     def close(self):
+        self._closing.set()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
+            pass  # wakes the accepting thread
+        self._listening.close()
         for conversation in self._open:
             conversation.done.set()
-        self._server.shutdown()
-        self._thread.join(WAIT_S)
+        for thread in self._threads:
+            thread.join(WAIT_S)
+            assert not thread.is_alive()
 
 
 class AgentUnderTest:
@@ -143,7 +169,7 @@ class AgentUnderTest:
         self.files.save(AGENT, ROOTS, found or keyset())
         self.told = Listener()
         known = {"masters": (f"https://127.0.0.1:{port}",), "ca_file": ca_file}
-        known |= {"first_retry_max_s": 0.05, "retry_max_s": 0.1, "refused_retry_s": 1.0}
+        known |= {"first_retry_max_s": 0.05, "retry_max_s": 0.1, "refused_retry_s": 1.0, "bulk_socket": False}
         bridge = Bridge(self.told.tell, wall, lambda: Inventory(values={}), self.files, random.Random(1))
         self.loop = LinkLoop(LinkSettings(**(known | settings)), bridge, 0)
         self._thread = threading.Thread(target=self.loop.run, name="link-under-test")

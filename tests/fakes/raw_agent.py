@@ -8,13 +8,13 @@ import ssl
 import time
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from protocol.agent_session import AgentFacts, AgentSession
 from protocol.enrollment import make_request, open_answer
 from protocol.keys import KeyPair
 from protocol.messages.reports import Inventory
 from protocol.tokens import assertion, parse_join_token
+from tests.fakes.plain_websocket import connect
 
 WAIT_S = 20.0
 
@@ -75,18 +75,10 @@ class RawAgent:
             key or self.key, self.agent_id, f"{self.door.host}{path}", now_ms() // 1000, secrets.token_hex(8)
         )
 
-    def socket(self, token=None, **options):
+    def socket(self, token=None):
         """An upgraded WebSocket, before any frame."""
-        known = {"subprotocols": ["mosalama.v1"], "compression": None, "user_agent_header": None, "max_size": 1 << 20}
-        opening = connect(
-            f"wss://{self.door.host}/v1/link",
-            ssl=self.door.context,
-            additional_headers={"Authorization": f"Bearer {token or self.token()}"},
-            proxy=None,
-            open_timeout=WAIT_S,
-            **(known | options),
-        )
-        return opening.__enter__()
+        headers = {"Authorization": f"Bearer {token or self.token()}"}
+        return connect(f"wss://{self.door.host}/v1/link", self.door.context, headers, WAIT_S)
 
     def hello(self, received=0, key=None):
         """A session that is begun, and its first frame."""
@@ -95,9 +87,9 @@ class RawAgent:
         session = AgentSession(enrolled.agent_id, key or self.key, enrolled.keyset, enrolled.roots, facts)
         return session, session.hello(random.randbytes(32), self.now_ms())
 
-    def talk(self, token=None, **options):
+    def talk(self, token=None):
         """A session that stands."""
-        socket = self.socket(token, **options)
+        socket = self.socket(token)
         talk = Talk(self, socket)
         try:
             talk.shake()

@@ -41,11 +41,10 @@ def attack(hostile_folder, tmp_path):
 class Wild:
     """A running reference master and what it wrote."""
 
-    def __init__(self, *serve_options, init_options=()):
+    def __init__(self, *, init_options=()):
         self.folder = short_folder()
         self.world = World(self.folder, "unix:///nowhere/docker.sock")
         self.world.operator("init", "--host", "127.0.0.1", *init_options)
-        self.serve_options = serve_options
 
     def start(self):
         self.world.start_master()

@@ -180,8 +180,8 @@ def test_a061_clone_agent_both_are_quarantined_and_an_operator_decides(wild):
             talk.send(Heartbeat(at_ms=1))
             talk.events(Heartbeat)
     agent.instance = first
-    with Audited(wild, "link", "E_CLONE"):
-        ended(agent.talk(), 4403, "E_CLONE")
+    with Audited(wild, "link", "E_CLONE"), agent.talk() as talk:
+        ended(talk, 4403, "E_CLONE")
     assert wild.ask("GET", f"/v1/agents/{agent.agent_id}")["state"] == "quarantined"
     (alarm,) = [event for event in wild.events("master.clone") if event["agent_id"] == agent.agent_id]
     assert alarm["severity"] == "critical"

@@ -170,14 +170,11 @@ def test_a049_preauth_flood_pushes_itself_out_and_agents_keep_their_sessions(wil
 def test_a050_sig_cpu_flood_is_closed_at_the_first_and_its_agent_is_not_listened_to(wild):
     agent = wild.agent()
     for _ in range(10):
-        talk = agent.talk()
-        bad = flipped(talk.message(Heartbeat(at_ms=1)), -1)
-        try:
-            for _ in range(1_000):
+        with agent.talk() as talk:
+            bad = flipped(talk.message(Heartbeat(at_ms=1)), -1)
+            for _ in range(50):
                 talk.socket.send(bad)
-        except Exception:
-            pass
-        ended(talk, 4401, "E_SIG")
+            ended(talk, 4401, "E_SIG")
     with Audited(wild, "upgrade", "E_RATE"), pytest.raises(InvalidStatus) as caught:
         agent.socket()
     assert caught.value.response.status_code == 429

@@ -31,9 +31,10 @@ test: check
 test-vllm: env
 	$(BIN)/python -m pytest -m vllm -o faulthandler_timeout=0 --durations=0 tests/e2e/test_vllm.py $(if $(IMAGE),--vllm-image $(IMAGE))
 
-# A million mutated frames against both sides of the protocol.
+# A million mutated frames against both sides of the protocol; then guided by coverage, where atheris is installed.
 fuzz: env
 	$(BIN)/python -m tests.protocol.fuzz_frames --frames $(or $(FRAMES),1000000)
+	$(BIN)/python -m tests.protocol.fuzz_coverage --runs $(or $(RUNS),1000000)
 
 demo: env
 	$(BIN)/python -m tests.bed.demo $(if $(ONCE),--once) $(if $(ENGINE),--engine $(ENGINE)) $(if $(MODEL),--model $(MODEL)) $(if $(IMAGE),--image $(IMAGE))

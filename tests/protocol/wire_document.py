@@ -39,7 +39,10 @@ agent's id.
 
 ## The handshake
 `hello` (agent), `challenge` (master), `auth` (agent). The session hash is BLAKE2b-256 of `"mosalama/1/session" + NUL`
-and the three complete frames. Clocks may differ by at most 300 s.
+and the three complete frames. Clocks may differ by at most 300 s. A keyset in a `challenge` or a `keyset` comes with
+every document between the agent's and itself that changed the roots (`chain`), oldest first: each is signed by a
+threshold of the roots before it and of its own. The upgrade carries `Authorization: Bearer` and an access token or an
+assertion; the key of `hello` must be the one that the access token is bound to.
 
 ## A body in a session
 `[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` is exactly the next in this
@@ -48,7 +51,13 @@ peer's stream that is on disk; one beyond what was sent is ignored.
 
 ## A command
 The payload of `command` is an envelope of its own, sealed by a command key with purpose `cmd`:
-`[type, id, issued_ms, ttl_ms, payload]`. A link key cannot make one.
+`[type, id, issued_ms, ttl_ms, payload]`. A link key cannot make one. One whose key holds no more is refused
+(`E_RETIRED`), as is every command while the keyset has expired (`E_KEYSET_EXPIRED`); the session lives.
+
+## An agent's next key
+`rotate` carries the new public key, signed by the old key over the session hash and the new key (`rotate-old`), and by
+the new key over the session hash and the old key (`rotate-new`). `rotated` says that the master has it; the agent comes
+back with the new key, and the old one opens for `overlap_ms` more after that.
 
 ## Delivery
 A durable message is on disk before it is sent, and stays until it is acknowledged. After a reconnect both sides go on

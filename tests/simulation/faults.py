@@ -162,6 +162,17 @@ class Faults:
         found.sick = True
         return True
 
+    # -- the hub -----------------------------------------------------------------------------------------
+
+    def do_hub_down(self, rng):
+        if self._world.hub.down:
+            return False
+        self._world.hub.fail(rng.choice(("refuses", "hangs")), rng.uniform(1.0, 300.0))
+        return True
+
+    def do_hub_lies(self, rng):
+        self._world.hub.lies = rng.randint(1, 3)
+
     # -- time --------------------------------------------------------------------------------------------
 
     def do_clock_step(self, rng):

@@ -10,11 +10,21 @@ from collections import Counter, deque
 from actors.link.messages import Got, KeyTaken, PeerHas, SessionDown, SessionUp
 from protocol.agent_session import Commanded
 from protocol.command import open_command, seal_command
-from protocol.messages.commands import AgentDrain, EngineRestart, EngineStart, EngineStop, EngineUpdate
+from protocol.messages.commands import (
+    AgentDrain,
+    EngineRestart,
+    EngineStart,
+    EngineStop,
+    EngineUpdate,
+    ModelPull,
+    ModelRemove,
+)
 from protocol.messages.control import Refused
 from protocol.messages.engine_spec import EngineSpec
+from protocol.messages.model_source import ModelSource
 from protocol.messages.reports import CommandAccepted, CommandResult, Event
 from tests.fakes.trust import AGENT, key
+from tests.simulation.hub import MODELS
 
 ENGINES = tuple(f"e{number}" for number in range(1, 6))
 TTL_MS = 600_000
@@ -114,6 +124,9 @@ class SimMaster:
         if roll < 0.05:
             self.issue(AgentDrain(enabled=False))
             return
+        if self.operator.random() < 0.2:
+            self._operate_models()
+            return
         if 0.75 <= roll < 0.85:
             self.issue(EngineRestart(name=name, generation=self.generation[name], drain_s=1.0))
             return
@@ -127,6 +140,13 @@ class SimMaster:
             self.issue(EngineUpdate(name=name, generation=generation, spec=spec))
         else:
             self.issue(EngineStop(name=name, generation=generation, drain_s=2.0))
+
+    def _operate_models(self):
+        model = self.operator.choice(MODELS)
+        if self.operator.random() < 0.75:
+            self.issue(ModelPull(source=ModelSource(uri=f"hf://{model}")))
+        else:
+            self.issue(ModelRemove(model=model))
 
     def of_engine(self, name):
         """Every command about an engine, oldest first."""

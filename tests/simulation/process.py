@@ -2,15 +2,17 @@
 
 import pykka
 
+from actors.downloads.messages import StoreChanged
 from actors.engines.breaker import Breaker
 from actors.engines.kinds.base import Machine
 from actors.engines.ports import Ports
 from actors.supervision.actor import Actor
 from actors.supervision.errors import StartFailed
 from actors.supervision.system import System
-from actors.tree import Wiring, tree
+from actors.tree import PATHS, Wiring, tree
 from config.settings import Settings
 from tests.simulation.docker import SimClient, SimModels
+from tests.simulation.hub import SimHubClient, SimStore
 from tests.simulation.master import SimConversation
 from tests.simulation.runtime import SimRuntime
 
@@ -36,6 +38,11 @@ class SimWiring(Wiring):
         client = SimClient(world.docker, runtime)
         self.containers, self.prober, self.models = Breaker(client), client, SimModels()
         self.ports = Ports(settings.engines, client.free)
+        hub = SimHubClient(world.hub, runtime)
+        self.resolve, self.bring = hub.resolve, hub.bring
+        self.store.close()
+        self.store = SimStore(settings.downloads, lambda: self._tell(PATHS.downloads, StoreChanged()), world.wall)
+        self.store.published = world.published
         self.machine = Machine(64.0, 1 << 40, GPUS)
         self.opened = world.disk.opened
         self._world, self._runtime = world, runtime
@@ -61,7 +68,12 @@ def settings_of(folder):
     return Settings.model_validate(
         {
             "paths": {"state_dir": folder / "state", "run_dir": folder / "run", "log_dir": folder / "log"},
-            "downloads": {"models_dir": folder / "models", "collect_every_s": 86_400.0},
+            "downloads": {
+                "models_dir": folder / "models",
+                "free_floor_bytes": 0,
+                "high_percent": 100.0,
+                "low_percent": 99.0,
+            },
             "engines": {"docker_host": "unix:///nowhere/docker.sock"},
             "link": {"masters": ["https://master.test"]},
             "policy": {"images": ["sim/llama:*"]},

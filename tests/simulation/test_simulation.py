@@ -23,6 +23,7 @@ def test_nothing_is_lost_done_twice_or_stopped():
         assert not report.violations, explain(report, HOURS, rate_s=RATE_S)
         assert report.commands > 50
         assert report.processes > 1
+        assert report.published > 1
         hours, faults, checks = hours + report.hours, faults + len(report.struck), checks + report.checks
     print(f"seeds {SEEDS}: {hours:.0f} hours, {faults} faults, {checks} checks of a supervisor")
     assert hours >= HOURS_MIN

@@ -21,6 +21,7 @@ import structlog
 from tests.simulation.disk import SimDisk
 from tests.simulation.docker import KILLED, SimDocker
 from tests.simulation.faults import Faults, pauses
+from tests.simulation.hub import SimHub
 from tests.simulation.invariants import Invariants
 from tests.simulation.master import ENGINES, FORBIDDEN, SimMaster
 from tests.simulation.process import Process, settings_of
@@ -45,6 +46,8 @@ class Report:
     """The faults that were done, in order."""
     commands: int = 0
     processes: int = 0
+    published: int = 0
+    """Versions of models that appeared in the store."""
     turns: int = 0
     trace: int = 0
     checks: int = 0
@@ -81,6 +84,7 @@ class World:
         self.docker = SimDocker(self.schedule, random.Random(f"{seed}/docker"))
         self.docker.judge, self.docker.on_start = self._judge, self._started
         self.docker.stranger()
+        self.hub = SimHub(self.schedule, seed)
         self.clock_offset_s = 0.0
         self.master = SimMaster(self.schedule, seed, lambda: EPOCH + self.schedule.now)
         self.master.note = self.note
@@ -188,6 +192,13 @@ class World:
         for gpu, one in shared.items():
             self._violation(self.report.wrong, f"{gpu} is given to {container.engine} and to {one.engine}")
 
+    def published(self, model, folder):
+        """A version has appeared in the store: it is whole, byte for byte."""
+        self.note(f"{model} is published")
+        self.report.published += 1
+        if not self.hub.holds(folder, model):
+            self._violation(self.report.wrong, f"{model} was published and is not what the hub has")
+
     def _violation(self, kind, text):
         kind.append(f"seed {self.report.seed} at {self.schedule.now:.3f}: {text}")
         self.note(f"VIOLATION {text}")
@@ -227,6 +238,7 @@ class World:
         self._calm = True
         saboteur.traps.clear()
         self.disk.full, self.disk.next_commit, self.docker.down = False, "", ""
+        self.hub.down, self.hub.lies = "", 0
         self.master.partitioned, self.master.late_s, self.master.repeat = False, 0.0, 0
         for one in self.docker.running():
             if one.sick:

@@ -8,7 +8,7 @@ Every actor gets exactly what it needs here: settings, handles, the vendor homes
       downloads   manager, and under transfers one actor for each transfer
       metrics     the sampler, and the alerts
       link        the conversation with the master
-      aux         the local API, forwarding of the log; gives up rather than take the root down
+      aux         the local API, streams of engine logs, forwarding of the log; gives up rather than take the root down
 """
 
 import os
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -41,6 +40,8 @@ from actors.engines.containers import DockerContainers
 from actors.engines.containers_api import Containers
 from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
+from actors.engines.logs.actor import EngineLogsActor
+from actors.engines.logs.source import LogSource
 from actors.engines.manager.actor import ManagerActor
 from actors.engines.models_api import Models
 from actors.engines.policy import source_allowed
@@ -60,7 +61,7 @@ from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.alerts.actor import AlertsActor
 from actors.metrics.alerts.rules import DEFAULT_RULES
-from actors.metrics.eyes import Eyes, MachineEyes
+from actors.metrics.eyes import Eyes, MachineEyes, places
 from actors.metrics.gpu import uuids_within
 from actors.metrics.snapshot import Sampled, Snapshot
 from actors.supervision.errors import SupervisionError
@@ -107,6 +108,7 @@ class Paths:
     alerts: str = "/root/metrics/alerts"
     link: str = "/root/link"
     api: str = "/root/aux/api"
+    engine_logs: str = "/root/aux/engine-logs"
 
 
 PATHS = Paths()
@@ -135,6 +137,7 @@ class Wiring:
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
         self.opened = JournalStore.open
         self.board = Board()
+        self.log_source = LogSource(settings.engines.docker_host, lambda: self.board.fact("engines"))
         self.history = History(max(CHARTS_STEP_S, settings.metrics.host_interval_s))
         self.machine = _machine(settings)
         self.board.put(
@@ -145,6 +148,9 @@ class Wiring:
         """The handle of an actor."""
         return self._system().handle(path)
 
+    def _handles(self, *paths: str) -> tuple[Handle, ...]:
+        return tuple(self.handle(path) for path in paths)
+
     def _tell(self, path: str, message: object) -> None:
         """Tell an actor what it may miss."""
         try:
@@ -154,39 +160,26 @@ class Wiring:
 
     def inventory(self) -> Inventory:
         """What the machine has, for the master."""
-        values: dict[str, Any] = dict(host.inventory(self.directories))
+        watched = (self.settings.paths.state_dir, self.settings.downloads.models_dir)
+        values: dict[str, Any] = dict(host.inventory(watched))
         values["gpu.count"] = len(self.machine.gpus)
         if self.machine.gpus:
             values["gpu.uuids"] = self.machine.gpus
         return Inventory(values=values)
 
-    @property
-    def directories(self) -> tuple[Path, ...]:
-        """Whose sizes the master is told."""
-        return (self.settings.paths.state_dir, self.settings.downloads.models_dir)
-
-    @property
-    def places(self) -> dict[str, Path]:
-        """Whose disks are watched; Docker's own is found by asking it."""
-        paths = self.settings.paths
-        return {
-            "models": self.settings.downloads.models_dir,
-            "state": paths.state_dir,
-            "log": paths.log_dir,
-            "system": Path("/"),
-        }
-
     # -- one method for each actor ---------------------------------------------------------------------------
 
     def journal(self) -> JournalActor:
         """See JournalActor."""
-        engines, downloads, link = (self.handle(path) for path in (PATHS.engines, PATHS.downloads, PATHS.link))
+        engines, downloads = self._handles(PATHS.engines, PATHS.downloads)
+        link, logs = self._handles(PATHS.link, PATHS.engine_logs)
         return JournalActor(
             file=self.settings.paths.state_dir / JOURNAL_FILE,
             settings=self.settings.journal,
             # A word goes before its family; what has no owner here is refused by name.
             routes={"engine": engines, "agent.drain": engines, "model": downloads}
-            | dict.fromkeys(("agent.rotate", "agent.status"), link),
+            | dict.fromkeys(("agent.rotate", "agent.status"), link)
+            | dict.fromkeys(("engine.logs", "engine.logs_stop"), logs),
             link=link,
             wall=self.wall,
             opened=self.opened,
@@ -208,7 +201,7 @@ class Wiring:
             replicas=self.handle(PATHS.replicas),
             replica=lambda name: self.handle(f"{PATHS.replicas}/{name}"),
             journal_handle=self.handle(PATHS.journal),
-            observers=(self.handle(PATHS.metrics), self.handle(PATHS.alerts), self.handle(PATHS.api)),
+            observers=self._handles(PATHS.metrics, PATHS.alerts, PATHS.api, *([PATHS.engine_logs] if self.log else [])),
             wall=self.wall,
         )
 
@@ -239,7 +232,9 @@ class Wiring:
 
     def eyes(self) -> Eyes:
         """What looks at the machine; the simulation brings its own."""
-        return MachineEyes(self.settings.metrics, self.places, self.settings.engines.docker_host, self._system().tree)
+        return MachineEyes(
+            self.settings.metrics, places(self.settings), self.settings.engines.docker_host, self._system().tree
+        )
 
     def _publish(self, snapshot: Snapshot) -> None:
         used = {uuid: figures.get("memory_used_bytes") for uuid, figures in snapshot.gpus.items()}
@@ -254,7 +249,7 @@ class Wiring:
             rules=DEFAULT_RULES,
             node=self.label,
             journal_handle=self.handle(PATHS.journal),
-            observers=(self.handle(PATHS.metrics), self.handle(PATHS.api)),
+            observers=self._handles(PATHS.metrics, PATHS.api),
             wall=self.wall,
         )
 
@@ -264,7 +259,7 @@ class Wiring:
             settings=self.settings.link,
             state_dir=self.settings.paths.state_dir,
             journal_handle=self.handle(PATHS.journal),
-            observers=(self.handle(PATHS.metrics), self.handle(PATHS.alerts), self.handle(PATHS.api)),
+            observers=self._handles(PATHS.metrics, PATHS.alerts, PATHS.api),
             inventory=self.inventory,
             conversation=self.conversation,
             wall=self.wall,
@@ -279,6 +274,7 @@ class Wiring:
             healthy=system.healthy,
             history=self.history,
             log_file=self.settings.paths.log_dir / FILE_NAME,
+            engine_log=self.log_source.of_engine,
             levels=None if self.log is None else self.log.levels,
             desk=Desk(self.identity.key, self.label, self.handle(PATHS.journal), self.wall),
         )
@@ -289,6 +285,11 @@ class Wiring:
             readers=readers,
             wall=self.wall,
         )
+
+    def engine_logs(self) -> EngineLogsActor:
+        """See EngineLogsActor."""
+        journal_handle, link = self.handle(PATHS.journal), self.handle(PATHS.link)
+        return EngineLogsActor(source=self.log_source.of_container, journal_handle=journal_handle, link=link)
 
     def forwarding(self) -> ForwardActor:
         """See ForwardActor."""
@@ -311,11 +312,13 @@ def _machine(settings: Settings) -> Machine:
     return Machine(float(facts["cpu.count"] or 1), int(facts["memory.total_bytes"] or 0), uuids)
 
 
-def _forwarding(wiring: Wiring, facts: MailboxSpec) -> tuple[ChildSpec, ...]:
-    """Only where the log goes anywhere: a thread for each target."""
-    if wiring.log is None or not wiring.log.buffers:
+def _beside(wiring: Wiring, facts: MailboxSpec) -> tuple[ChildSpec, ...]:
+    """Streams of engine logs, and the log's own forwarding where it goes anywhere; a simulation has neither."""
+    if wiring.log is None:
         return ()
-    return (ChildSpec("forwarding", wiring.forwarding, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts),)
+    streams = ChildSpec("engine-logs", wiring.engine_logs, limit=AUX, backoff=Backoff(max_s=10.0))
+    forwarding = ChildSpec("forwarding", wiring.forwarding, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts)
+    return (streams, forwarding) if wiring.log.buffers else (streams,)
 
 
 def build(settings: Settings, system: Callable[[], System], wall: WallClock, log: Log | None = None) -> SupervisorSpec:
@@ -387,7 +390,7 @@ def tree(wiring: Wiring) -> SupervisorSpec:
                 SupervisorSpec(
                     children=(
                         ChildSpec("api", wiring.api, limit=AUX, backoff=Backoff(max_s=10.0), mailbox=facts),
-                        *_forwarding(wiring, facts),
+                        *_beside(wiring, facts),
                     )
                 ),
             ),

@@ -53,6 +53,11 @@ class Board:
         with self._lock:
             return plain(self._facts.get(name))
 
+    def fact(self, name: str) -> Any:
+        """The newest value as it was put: frozen, never to be changed."""
+        with self._lock:
+            return self._facts.get(name)
+
     def age_s(self, name: str) -> float | None:
         """Seconds since it was put."""
         at = self._at.get(name)

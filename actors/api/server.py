@@ -19,6 +19,8 @@ from config.api import ApiSettings
 from . import log_level, static_files
 from .board import Board, Reader
 from .desk import Desk
+from .engine_log import PATH as ENGINE_LOG_PATH
+from .engine_log import EngineLog, Source
 from .exposition import render
 from .headers import HEADERS
 from .history import History
@@ -42,6 +44,8 @@ class Readers:
     """Outlives the actor, so that a restart leaves no hole in the charts."""
     log_file: Path | None = None
     """Whose last lines the page shows; None: it shows none."""
+    engine_log: Source | None = None
+    """An engine's log; None: there is none to be had."""
     levels: Levels | None = None
     """Of the log; None: they cannot be changed."""
     desk: Desk | None = None
@@ -114,6 +118,7 @@ class ApiServer:
             [
                 web.get("/static/{name}", static_files.serve),
                 *live.routes(),
+                *self._engine_log(),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -130,6 +135,10 @@ class ApiServer:
             ]
         )
         return app
+
+    def _engine_log(self) -> list[web.RouteDef]:
+        source = self._readers.engine_log
+        return [] if source is None else [web.get(ENGINE_LOG_PATH, EngineLog(source).handle)]
 
     # -- doors -----------------------------------------------------------------------------------------------
 

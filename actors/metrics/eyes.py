@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from actors.facts import EngineFacts
 from config.metrics import MetricsSettings
+from config.settings import Settings
 
 from .agent_look import AgentLook, Node
 from .cgroup import Groups
@@ -99,6 +100,17 @@ class MachineEyes:
         """See Eyes."""
         look = DisksLook(lambda: self._places, clock, self._ask, left_out)
         return look, Collector("disks", self._settings.disk_interval_s, look.look)
+
+
+def places(settings: Settings) -> dict[str, Path]:
+    """Whose disks are watched; Docker's own is found by asking it."""
+    paths = settings.paths
+    return {
+        "models": settings.downloads.models_dir,
+        "state": paths.state_dir,
+        "log": paths.log_dir,
+        "system": Path("/"),
+    }
 
 
 def _nothing() -> None:

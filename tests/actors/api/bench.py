@@ -19,7 +19,7 @@ from tests.bed.processes import wait_until
 class Bench:
     """`.page` is its address over TCP, `.run_dir` where its control socket is."""
 
-    def __init__(self, *, log_file=None, history=None, levels=None, **settings):
+    def __init__(self, *, log_file=None, history=None, levels=None, engine_log=None, **settings):
         self.board, self.run_dir, self.healthy = Board(), short_folder(), True
         self.history = history or History()
         self.tree, self.events, self.trees_read = {"path": "/root"}, [{"kind": "k"}], 0
@@ -30,6 +30,7 @@ class Bench:
             history=self.history,
             log_file=log_file,
             levels=levels,
+            engine_log=engine_log,
         )
         configured = ApiSettings(**({"port": 0} | settings))
 

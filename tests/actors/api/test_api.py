@@ -170,3 +170,25 @@ def test_log_levels_are_changed_over_the_control_socket_and_never_over_tcp():
             with pytest.raises(DaemonRefusedError, match="400"):
                 put(bench.run_dir, "/v1/log/level", wrong)
         assert bench.get("/v1/log/level")[0] == 404
+
+
+def test_an_engines_log_is_streamed_and_what_cannot_be_had_is_told():
+    asked = []
+
+    def log(name, lines, more, _cancelled):
+        if name != "chat":
+            raise LookupError(f"{name}: there is no such engine with a container")
+        asked.append((lines, more))
+        yield from (b"one\n", b"", b"two\n")
+
+    def source(*words):
+        if words[0] == "down":
+            raise OSError("Docker: refused")
+        return log(*words)
+
+    with Bench(engine_log=source) as bench:
+        assert bench.get("/v1/engines/chat/log?lines=5&follow=1") == (200, "one\ntwo\n")
+        assert asked == [(5, True)]
+        assert bench.get("/v1/engines/other/log")[0] == 404
+        assert bench.get("/v1/engines/down/log")[0] == 502
+        assert bench.get("/v1/engines/chat/log?lines=x")[0] == 400

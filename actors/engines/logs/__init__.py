@@ -1,0 +1,1 @@
+"""Engine logs as streams: what is there, and what comes."""

@@ -171,8 +171,7 @@ class Wiring:
 
     def journal(self) -> JournalActor:
         """See JournalActor."""
-        engines, downloads = self._handles(PATHS.engines, PATHS.downloads)
-        link, logs = self._handles(PATHS.link, PATHS.engine_logs)
+        engines, downloads, link, logs = self._handles(PATHS.engines, PATHS.downloads, PATHS.link, PATHS.engine_logs)
         return JournalActor(
             file=self.settings.paths.state_dir / JOURNAL_FILE,
             settings=self.settings.journal,

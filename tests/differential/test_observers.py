@@ -11,6 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.api.actor import Put
 from actors.facts import EngineFacts, EnginesChanged
 from actors.figures import ROOMS
+from actors.metrics.alerts.derive import Signals
+from actors.metrics.alerts.rules import DEFAULT_RULES
+from actors.metrics.alerts.state import Memory, Moment
+from actors.metrics.alerts.step import step
 from actors.metrics.cgroup import Groups
 from actors.metrics.containers_look import ContainersLook
 from actors.metrics.disks_look import file_system
@@ -20,6 +24,7 @@ from actors.metrics.gpu_watch import GpuLook
 from actors.metrics.gpus_look import GpusLook
 from actors.metrics.host_look import HostLook
 from actors.metrics.procfs import NOT_CARDS, Kept
+from actors.metrics.snapshot import Snapshot
 from config.metrics import MetricsSettings
 from tests.actors.api.bench import Bench
 from tests.actors.test_figures import whole
@@ -266,3 +271,43 @@ def test_threads_that_ask_at_once_get_whole_pages():
         for thread in threads:
             thread.join()
         assert len(set(pages)) == 1
+
+
+# -- memory that ran out --------------------------------------------------------------------------------------
+
+HUNGRY = "sleep 3; tail /dev/zero; sleep 100000"
+
+
+def test_a_program_that_the_kernel_kills_in_a_container_that_lives_on_is_one_alert(docker_engine, kept):
+    """Docker calls such a container well: its first process lives. The group's own counter knows better."""
+    command = ["/bin/busybox", "sh", "-c", HUNGRY]
+    with docker_engine.client() as client, idle_containers(client, 1, command, mem_limit=48 << 20) as (one,):
+        engine = EngineFacts("chat", "vllm", "ready", container_id=one.id, pid=one.attrs["State"]["Pid"])
+        look, signals, memory, told = (
+            ContainersLook(Groups(kept), time.monotonic),
+            Signals(MetricsSettings(), 0.0),
+            Memory(),
+            [],
+        )
+        signals.engines_are((engine,), 0.0)
+        now_s = 0.0
+
+        def killed():
+            nonlocal now_s, memory
+            now_s += 5.0
+            signals.snapshot_is(Snapshot(1.0, **look.look((engine,))), now_s)
+            memory, new = step(DEFAULT_RULES, memory, signals.samples(now_s, {"engine"}), Moment(now_s, now_s))
+            told.extend(new)
+            return told
+
+        wait_until(killed, timeout_s=40, what="the kernel's kill")
+        one.reload()
+        assert one.status == "running"
+        for _ in range(3):
+            killed()
+        assert [(alert.rule, alert.subject, alert.severity, alert.state) for alert in told] == [
+            ("engine_oom", "chat", "critical", "firing")
+        ]
+        for _ in range(15 * 60 // 5 + 2):
+            killed()
+        assert [alert.state for alert in told] == ["firing", "resolved"]

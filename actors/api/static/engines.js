@@ -62,7 +62,7 @@ function waiting(state, engine) {
   const left = engine.next_try_at == null ? null : engine.next_try_at - state.now;
   const attempts = engine.attempts ?? [];
   return h("div", { class: `why ${tone(engine.state)}` },
-    h("p", { class: "reason" }, engine.why || `It is ${words(engine.state)}.`),
+    h("p", { class: "reason", title: engine.why || null }, engine.why || `It is ${words(engine.state)}.`),
     engine.cause && h("p", { class: "dim" }, `Cause: ${words(engine.cause)}`),
     left != null && h("p", { class: "next" }, left > 0 ? `Next try in ${span(left)}` : "Trying again now"),
     attempts.length > 1 && h("details", null, h("summary", null, `${attempts.length} attempts`), h("ol", null, attempts.map((line) => h("li", null, line)))),

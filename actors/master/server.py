@@ -142,7 +142,7 @@ def _reload(directory: Path, master: Master, endpoint: Endpoint, tls: _Tls) -> N
 
 async def watch_keyset(master: Master) -> None:
     """Say loudly, each day, that the keyset will expire: without it no command is taken any more."""
-    told = -1
+    told: int | None = None
     while True:
         left = master.keys.days_left(now_ms())
         if left < KEYSET_WARN_DAYS and told != int(left):

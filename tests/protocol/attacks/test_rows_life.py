@@ -9,7 +9,9 @@ import pytest
 from actors.link.identity import IdentityFiles
 from actors.link.messages import Got, SessionDown, SessionUp
 from actors.master.keys import load_keys
+from protocol.agent_session import Commanded, NewKeyset
 from protocol.command import seal_command
+from protocol.envelope import cut
 from protocol.keys import KeyPair
 from protocol.messages.commands import AgentStatus
 from protocol.messages.control import CommandFrame, Heartbeat, Rotate, Rotated
@@ -193,3 +195,25 @@ def test_a_new_certificate_is_shown_to_who_comes_next_and_no_session_ends(wild):
         talk.send(Heartbeat(at_ms=1))
         talk.events(Heartbeat)
         assert load_keys(directory).keyset.version >= 1
+
+
+# -- the keyset of a running master ----------------------------------------------------------------------------
+
+
+def test_a_published_keyset_reaches_a_session_before_what_needs_it_and_a_revoked_key_sends_nothing(wild):
+    agent, away = wild.agent(), wild.agent()
+    body = {"word": "agent.status", "payload": {}, "ttl_ms": 600_000}
+    old = load_keys(wild.world.master_dir).command.kid
+    queued = wild.ask("POST", f"/v1/agents/{away.agent_id}/commands", body)["command_id"]
+    root = wild.world.master_dir / "root.key"
+    with agent.talk() as talk:
+        found = wild.world.operator("keyset", "revoke", old.hex(), "--root", root)
+        assert found["running_master"] == {"version": found["version"]}
+        assert talk.events(NewKeyset).keyset.version == found["version"]
+        wild.ask("POST", f"/v1/agents/{agent.agent_id}/commands", body)
+        assert cut(talk.events(Commanded).signed.envelope).kid == load_keys(wild.world.master_dir).command.kid != old
+    with Audited(wild, "command", "E_RETIRED"):
+        alive(away)
+    row = wild.ask("GET", f"/v1/commands/{queued}")
+    assert (row["state"], row["result"]["error"]["code"]) == ("refused", "E_RETIRED")
+    assert "master.keyset_expires" not in str(wild.events("master.keyset_expires"))

@@ -1,5 +1,6 @@
 """Transfers over a real tree and a hub on loopback: complete and proven, or a clear error and nothing published."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -217,20 +218,33 @@ def test_file_names_that_are_not_safe_are_refused(names):
         check_names(names)
 
 
-def test_the_tree_is_the_one_that_huggingface_hub_makes(hub, tmp_path, bench):
-    code = (
-        "import sys; from huggingface_hub import snapshot_download;"
-        "print(snapshot_download('org/repo', local_dir=sys.argv[1]))"
-    )
-    theirs = tmp_path / "theirs"
-    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hf")}
-    subprocess.run(
-        [sys.executable, "-c", code, str(theirs)], env=environment, check=True, timeout=60, capture_output=True
-    )
-    shutil.rmtree(theirs / ".cache", ignore_errors=True)
-    ours = Path(bench.pull("hf://org/repo").data["path"])
+SNAPSHOT = """
+import json, sys
+from huggingface_hub import snapshot_download
+for folder, include, exclude in json.loads(sys.argv[1]):
+    snapshot_download("org/repo", local_dir=folder, allow_patterns=include or None, ignore_patterns=exclude or None)
+"""
+PATTERNS = [((), ()), (("*.json",), ()), (("sub/",), ("*.txt",)), ((), ("*.safetensors", "empty*"))]
 
-    def tree(folder):
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
-    assert tree(ours) == tree(theirs)
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_trees_are_those_that_huggingface_hub_makes(hub, tmp_path):
+    """Several revisions, each whole and by patterns, with LFS and other files, empty ones and unusual names."""
+    repo, environment = hub.root / "org" / "repo", {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
+    (repo / "sub" / "notes \u00fc #1.txt").write_text("not LFS")
+    for revision in range(2):
+        (repo / "config.json").write_text(json.dumps({"revision": revision}))
+        (repo / "sub" / "more.gguf").write_bytes(os.urandom(1_000 + revision))
+        theirs = [(str(tmp_path / f"theirs{revision}{number}"), *chosen) for number, chosen in enumerate(PATTERNS)]
+        run = [sys.executable, "-c", SNAPSHOT, json.dumps(theirs)]
+        home = {"HF_HOME": str(tmp_path / f"hf{revision}")}
+        subprocess.run(run, env=os.environ | environment | home, check=True, timeout=60, capture_output=True)
+        for number, (folder, include, exclude) in enumerate(theirs):
+            bench = Bench(settings(hub, tmp_path, models_dir=tmp_path / f"models{number}"))
+            outcome = bench.pull("hf://org/repo", include=include, exclude=exclude)
+            bench.close()
+            shutil.rmtree(Path(folder) / ".cache", ignore_errors=True)
+            assert tree(Path(outcome.data["path"])) == tree(Path(folder)), (revision, include, exclude)

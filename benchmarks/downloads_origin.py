@@ -19,8 +19,6 @@ MIB = 1 << 20
 BIG_BYTES = 1 << 30
 PART_BYTES = 256 * MIB
 COMMIT = "c0ffee" * 6 + "c0de"
-SLOW_BYTES_S = 2 * MIB
-"""Of one connection of the slow port: nothing piles up in sockets before the kill."""
 CONFIG = """
 worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off;{user}
 events {{ worker_connections 512; }}
@@ -28,21 +26,18 @@ http {{
   sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type application/octet-stream; access_log off;
   client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3;
   uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-  log_format sent '$body_bytes_sent';
   add_header X-Repo-Commit {commit} always;
   map $uri $answer {{ ~^/api/models/org/repo/tree/ /tree.json; ~^/api/models/org/repo /info.json;
                      ~^/org/repo/resolve/[^/]+/(?<name>.*)$ /repo/$name; default $uri; }}
   server {{ listen 127.0.0.1:{plain}; root {folder}/www; rewrite ^ $answer break; }}
   server {{ listen 127.0.0.1:{tls} ssl; ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
            ssl_protocols TLSv1.3; root {folder}/www; }}
-  server {{ listen 127.0.0.1:{slow}; root {folder}/www; limit_rate {rate}; access_log {folder}/slow.log sent; }}
-  server {{ listen 127.0.0.1:{counted}; root {folder}/www; access_log {folder}/counted.log sent; }}
 }}
 """
 
 
 class Nginx:
-    """Running until `stop`; ports by name: plain, tls, slow, counted."""
+    """Running until `stop`; ports by name: plain, tls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.www = folder, folder / "www"
@@ -57,11 +52,11 @@ class Nginx:
             name = f"repo/small-{number:02}.json"
             self.files[name] = self._write(name, chosen.randrange(1_000, 200_000))
         self._list()
-        self.ports = {name: _port() for name in ("plain", "tls", "slow", "counted")}
+        self.ports = {name: _port() for name in ("plain", "tls")}
         self._certificate()
         # The workers of a nginx that root starts are another user's, who cannot enter a private folder.
         user = " user root;" if os.geteuid() == 0 else ""
-        text = CONFIG.format(folder=folder, commit=COMMIT, rate=SLOW_BYTES_S, user=user, **self.ports)
+        text = CONFIG.format(folder=folder, commit=COMMIT, user=user, **self.ports)
         (folder / "nginx.conf").write_text(text)
         program = unpacked("nginx", "usr/sbin/nginx")
         self.program = subprocess.Popen(
@@ -76,10 +71,6 @@ class Nginx:
     def listed(self, port: str, *names: str) -> list[tuple[str, int, str, str]]:
         """(name, size, SHA-256, address) of files, as the child takes them."""
         return [(name, *self.files[name], self.url(port, name)) for name in names]
-
-    def sent(self, log: str) -> int:
-        """Bytes of bodies that a logged port has sent."""
-        return sum(int(line) for line in (self.folder / f"{log}.log").read_text().split())
 
     def _write(self, name: str, size: int) -> tuple[int, str]:
         state = hashlib.sha256()

@@ -12,9 +12,9 @@ from .crew import Crew, Item
 from .http1 import BrokenError
 from .mirrors import refused, wrong
 
-SLICE_S = 0.008
+SLICE_S = 0.012
 """A connection writes what it has about so often: what a kill loses is what came since."""
-FLUSH_S = 0.25
+FLUSH_S = 0.05
 """What came is written after so long, however little it is."""
 RENEWALS_MAX = 3
 ODD_MAX = 2

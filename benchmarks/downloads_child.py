@@ -58,7 +58,7 @@ def repository(order):
     engine = TransferEngine(configured)
 
     def run():
-        manifest = sources.resolve(configured, ModelSource(uri="hf://org/repo"))
+        manifest = sources.resolve(configured, ModelSource(uri="hf://org/repo"), lambda _uri: True)
         engine(staging(order, manifest), manifest.files, Control(), lambda _progress: None)
 
     return run

@@ -1,0 +1,182 @@
+"""The decisions of the transfer engine that touch nothing: answers, journals, blocks, connections, caps, hours."""
+
+import random
+
+import pytest
+
+from actors.downloads.bodies import journal
+from actors.downloads.bodies.adapt import HOLD_PERIODS, Adapted, adapt
+from actors.downloads.bodies.answers import RETRY_AFTER_MAX_S, Meaning, judge
+from actors.downloads.bodies.blocks import Blocks
+from actors.downloads.bodies.http1 import Answer, BrokenError, parse_head
+from actors.downloads.bodies.throttle import Hours, Throttle
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "meaning"),
+    [
+        (206, {"content-range": "bytes 10-19/100", "content-length": "10"}, Meaning.BYTES),
+        (206, {"content-range": "bytes 10-14/100"}, Meaning.BYTES),
+        (206, {"content-range": "bytes 10-19/*"}, Meaning.BYTES),
+        (206, {"content-range": "bytes 10-20/100"}, Meaning.ODD),
+        (206, {"content-range": "bytes 9-19/100"}, Meaning.ODD),
+        (206, {"content-range": "bytes 10-19/100", "content-length": "11"}, Meaning.ODD),
+        (206, {}, Meaning.ODD),
+        (206, {"content-range": "bytes 10-19/99"}, Meaning.WRONG),
+        (206, {"content-range": "bytes 10-19/100", "content-encoding": "gzip"}, Meaning.WRONG),
+        (200, {"content-length": "100"}, Meaning.WHOLE),
+        (200, {}, Meaning.WHOLE),
+        (200, {"content-length": "99"}, Meaning.WRONG),
+        (200, {"content-type": "text/html; charset=utf-8"}, Meaning.WRONG),
+        (416, {"content-range": "bytes */5"}, Meaning.WRONG),
+        (403, {}, Meaning.REFUSED),
+        (503, {}, Meaning.BUSY),
+        (429, {"retry-after": "7"}, Meaning.BUSY),
+        (418, {}, Meaning.ODD),
+    ],
+)
+def test_what_an_answer_means(status, headers, meaning):
+    assert judge(Answer(status, headers), 10, 20, 100).meaning is meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7),
+        ("99999", RETRY_AFTER_MAX_S),
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 50),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0),
+        ("soon", 0),
+        ("-3", 0),
+    ],
+)
+def test_how_long_a_server_wants_to_be_left_alone_whatever_the_clock_says(text, seconds):
+    assert judge(Answer(503, {"retry-after": text}), 0, 1, 1, now_s=10.0).wait_s == seconds
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"SSH-2.0-x",
+        b"HTTP/2 200",
+        b"HTTP/1.1 OK",
+        b"HTTP/1.1 200 OK\r\nbad",
+        b"HTTP/1.1 200\r\n a: b",
+        b"HTTP/1.1 200\r\nContent-Length: 1\r\nContent-Length: 2",
+        b"HTTP/1.1 200\r\nContent-Length: -1",
+    ],
+)
+def test_what_is_no_answer_is_refused(head):
+    with pytest.raises(BrokenError):
+        parse_head(head)
+
+
+def lines(*texts):
+    return b"".join(journal.seal(text) for text in texts)
+
+
+def test_lines_of_this_boot_count_and_of_another_only_before_the_barrier():
+    data = lines("B one", "W 0 10 a", "P 0 abc")
+    data += journal.seal(f"D {len(data)}") + lines("W 1 10 a", "P 1 def")
+    assert journal.understand(data, "one").filled == {0: 10, 1: 10}
+    after = journal.understand(data, "two")
+    assert (after.filled, after.proofs) == ({0: 10}, {0: "abc"})
+    assert journal.understand(data + lines("B two", "W 2 5 b"), "two").filled == {0: 10, 2: 5}
+
+
+def test_a_barrier_says_nothing_of_lines_that_came_while_it_was_made():
+    before = lines("B one", "W 0 10 a")
+    data = before + lines("W 1 10 a") + journal.seal(f"D {len(before)}")
+    assert journal.understand(data, "two").filled == {0: 10}
+
+
+def test_any_damage_of_a_journal_costs_lines_and_never_tells_a_lie():
+    chosen = random.Random(7)
+    texts = [
+        "B one",
+        *(f"W {index} {index + 1} t" for index in range(50)),
+        *(f"P {index} d{index}" for index in range(50)),
+    ]
+    whole = lines(*texts)
+    for _ in range(300):
+        data = bytearray(whole)
+        for _ in range(chosen.randrange(1, 6)):
+            data[chosen.randrange(len(data))] = chosen.randrange(256)
+        known = journal.understand(bytes(data[: chosen.randrange(len(data) + 1)]), "one")
+        assert all(filled == index + 1 for index, filled in known.filled.items())
+        assert all(digest == f"d{index}" for index, digest in known.proofs.items())
+
+
+def test_a_long_journal_is_made_short_and_says_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "COMPACT_BYTES", 2_000)
+    file = tmp_path / "x.journal"
+    first = journal.Journal(file, "one")
+    for count in range(200):
+        first.written(3, count, "t")
+    first.proven(2, "abc")
+    first.close()
+    second = journal.Journal(file, "one")
+    second.written(4, 7, "t")
+    second.close()
+    assert file.stat().st_size < 300
+    known = journal.understand(file.read_bytes(), "one")
+    assert (known.filled, known.proofs) == ({3: 199, 4: 7}, {2: "abc"})
+
+
+def test_blocks_are_asked_for_in_order_hashed_in_order_and_spilled_from_the_end():
+    blocks, views = Blocks(size_bytes=95, block_bytes=10), [memoryview(bytes([index])) for index in range(10)]
+    assert blocks.begin_with({0: 10, 1: 4}) == 14
+    assert (blocks.count, blocks.length(9), blocks.filled) == (10, 5, {1: 4})
+    assert [blocks.take() for _ in range(3)] == [1, 2, 3]
+    assert blocks.ready, "what was there before"
+    assert blocks.advance() is None
+    blocks.arrive(3, views[3])
+    blocks.arrive(2, views[2])
+    assert not blocks.ready
+    assert blocks.spill() is views[3]
+    blocks.give_back(1, 8)
+    assert blocks.take() == 1
+    blocks.arrive(1, views[1])
+    assert blocks.spill() is None, "it can be hashed now"
+    assert [blocks.advance() for _ in range(3)] == [views[1], views[2], None]
+    assert blocks.rewind({0, 5}) == 20
+    assert (blocks.frontier, blocks.take()) == (0, 0)
+
+
+def test_connections_grow_while_it_pays_and_shrink_when_a_server_asks():
+    state = adapt(Adapted(4), 100.0, 16)
+    assert state.connections == 6
+    assert adapt(state, 150.0, 16).connections > 6
+    back = adapt(state, 101.0, 16)
+    assert (back.connections, back.hold) == (4, HOLD_PERIODS)
+    assert adapt(back, 500.0, 16).connections == 4
+    assert adapt(Adapted(12), 100.0, 16, refused=True).connections == 6
+    assert adapt(Adapted(2), 100.0, 16, refused=True).connections == 2
+    top = Adapted(4)
+    for number in range(40):
+        top = adapt(top, 100.0 * 2**number, 16)
+    assert top.connections == 16
+
+
+def test_the_cap_is_paid_for_by_all_together():
+    free, capped = Throttle(None), Throttle(1_000_000)
+    assert free.pay(1 << 30, 0.0) == 0.0
+    waits = [capped.pay(250_000, 10.0) for _ in range(5)]
+    assert waits == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
+    assert capped.piece(4 << 20) <= 250_000
+
+
+@pytest.mark.parametrize(
+    ("text", "minute", "is_open"),
+    [
+        ("22:00-06:00", 23 * 60, True),
+        ("22:00-06:00", 60, True),
+        ("22:00-06:00", 12 * 60, False),
+        ("08:00-10:00", 9 * 60, True),
+        ("08:00-10:00", 10 * 60, False),
+        ("00:00-00:00", 5, True),
+    ],
+)
+def test_hours(text, minute, is_open):
+    assert Hours.parse(text).open_at(minute) is is_open

@@ -15,7 +15,8 @@ condition has been clear for `keep`; the value that clears it lies apart from th
 ends nothing: the alert stays on, marked as not known. An event is counted and ends after `keep` without another; a
 sticky alert ends with the next boot of the machine.
 
-The agent looks at each sample and each change of an engine as it comes, and once a second, so an alert without `for`
+The agent looks at each sample and each change of an engine as it comes, and every few seconds without any, so an alert
+without `for`
 leaves with the fact that shows it. Each transition is a durable message `alert`; every report names the alerts that
 are on. The set is in the journal: a restart of the daemon neither raises an alert again nor forgets one.
 

@@ -31,6 +31,14 @@ def test_the_credential_goes_to_its_own_host_only(bench):
     assert not any("Authorization" in headers for headers in content.headers)
 
 
+def test_an_address_that_expires_itself_is_asked_for_at_its_source(bench):
+    spent, fresh, asked = bench.origin(signed=True), bench.origin(), []
+    file = bench.file(spent.url.replace("/file", "/signed/9"))
+    bench.bring(file, manifest={"renew": lambda name: asked.append(name) or (fresh.url,)})
+    assert bench.read() == BODY
+    assert asked == ["model.bin"]
+
+
 def test_a_redirect_to_a_forbidden_address_is_not_followed(bench):
     hub = bench.origin(signed=True)
     hub.base = "http://10.0.0.1:1"

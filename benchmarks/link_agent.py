@@ -31,7 +31,7 @@ COMMANDS = 300
 WARM = 20
 DRAIN_BYTES_PER_S = 2_000_000
 """How fast the master of the flood consumes logs."""
-FLOOD_S = 8.0
+FLOOD_S = 4.0
 HEARTBEAT_S = 0.2
 STREAMS = 16
 """Streams that always have as many chunks with the link as they may: more than any socket takes."""

@@ -39,7 +39,10 @@ class BulkDoor:
         if link is None:
             return web.json_response({"code": str(Code.SESSION)}, status=409)
         socket = web.WebSocketResponse(protocols=[SUBPROTOCOL], compress=False, max_msg_size=FRAME_MAX_BYTES)
-        await socket.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            await socket.prepare(request)
+        if not socket.prepared:
+            return socket
         await link.take_bulk(socket)
         try:
             await self._read(link, socket)

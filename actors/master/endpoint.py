@@ -6,6 +6,7 @@ what an idle agent costs its master; `shrink_tls_buffer` makes it 16 KiB, one re
 
 import asyncio
 import asyncio.sslproto
+import contextlib
 import time
 
 import structlog
@@ -66,7 +67,10 @@ class Endpoint:
         socket = web.WebSocketResponse(
             protocols=[SUBPROTOCOL], compress=False, max_msg_size=FRAME_MAX_BYTES, autoping=True, timeout=2.0
         )
-        await socket.prepare(request)
+        with contextlib.suppress(ConnectionError):  # who has gone by now is answered by nobody
+            await socket.prepare(request)
+        if not socket.prepared:
+            return socket
         link = AgentLink(self._master, socket, self.certificates, guest)
         try:
             await self._serve(link, request)

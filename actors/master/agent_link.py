@@ -131,7 +131,13 @@ class AgentLink:
         reader = asyncio.current_task()
         assert reader is not None
         writer = asyncio.create_task(self._write())
-        writer.add_done_callback(lambda _: reader.cancel())
+
+        def ended(_writer: asyncio.Task[None]) -> None:
+            if not over:
+                reader.cancel()
+
+        over = False
+        writer.add_done_callback(ended)
         try:
             await self._read()
         except asyncio.CancelledError:
@@ -140,6 +146,7 @@ class AgentLink:
             reader.uncancel()
             await writer
         finally:
+            over = True  # its end is ours now, and cancels nobody
             writer.cancel()
             await asyncio.gather(writer, return_exceptions=True)
 

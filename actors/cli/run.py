@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from . import lean
 from .options import config_option, json_option, load
 
 
@@ -17,6 +18,7 @@ def run(config_file: Path | None) -> None:
       mosalamaagent run --config /etc/mosalamaagent/config.yaml
     """  # noqa: D301  # \b is click's mark for a block that keeps its lines
     settings = load(config_file)
+    lean.load()
     from actors.daemon import Daemon
 
     raise SystemExit(Daemon(settings).run())

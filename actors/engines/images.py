@@ -12,6 +12,7 @@ WAYS = (
     ("429", "rate_limited", "the registry slows this machine down; it is tried again"),
     ("timeout", "registry_slow", "is the registry well, and the way to it?"),
     ("not wanted any more", "cancelled", ""),
+    ("too many requests", "rate_limited", "the registry slows this machine down; it is tried again"),
     ("500 ", "registry_failed", "is the registry well?"),
     ("502 ", "registry_failed", "is the registry well?"),
     ("503 ", "registry_failed", "is the registry well?"),

@@ -62,6 +62,8 @@ class ContainerChanged:
 
     container_id: str
     action: str
+    exit_code: int | None = None
+    """Of one that died; None when Docker has to be asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -395,4 +395,4 @@ class ManagerActor(Actor):
 
     def _news(self, event: ContainerEvent) -> None:
         if event.action in {"die", "destroy", "oom"} and event.engine in self._wanted:
-            self._replica(event.engine).tell(say.ContainerChanged(event.container_id, event.action))
+            self._replica(event.engine).tell(say.ContainerChanged(event.container_id, event.action, event.exit_code))

@@ -10,7 +10,7 @@ from actors.engines import messages as say
 from actors.supervision.messages import TaskDone, TaskFailed
 from protocol.messages.reports import Failure
 
-from . import handover, steps
+from . import handover, life, steps
 from .handover import Failed, Proven
 from .life import Again, Life, Probe, Retire
 from .orders import Order, follow
@@ -44,6 +44,10 @@ class EngineActor(Life):
         match message:
             case TaskDone(name=name) | TaskFailed(name=name) if self._update.owns(name):
                 self._update_took(self._update.took(message))
+            case TaskDone(name=life.SWEEP, value=oom):
+                self._swept(oom)
+            case TaskFailed(name=life.SWEEP):
+                pass
             case TaskDone(name=name, value=value):
                 self._task = None
                 getattr(self, f"_did_{name}")(value)
@@ -61,9 +65,11 @@ class EngineActor(Life):
             case say.LookAgain():
                 if self._facts.state not in {"backoff", "gave_up"}:  # those have their own time
                     self._observe()
-            case say.ContainerChanged(container_id=container_id):
+            case say.ContainerChanged(container_id=container_id, action="oom"):
+                self._oom = container_id
+            case say.ContainerChanged(container_id=container_id, exit_code=exit_code):
                 self._update.changed(container_id)
-                self._container_changed(container_id)
+                self._container_changed(container_id, exit_code)
             case say.Become():
                 self._become(message)
             case say.StopEngine() | say.RestartEngine():

@@ -87,6 +87,8 @@ class Handover:
         self.seen: Observed | None = None
         self._task: Task | None = None
         self._given_up = self._dead = False
+        self._early: str | None = None
+        """A container that Docker called dead, perhaps before its start was through."""
         self._flag = context.flag()
 
     @property
@@ -143,6 +145,7 @@ class Handover:
 
     def changed(self, container_id: str) -> None:
         """Docker says that a container died; ours is examined."""
+        self._early = container_id
         if self.seen is None or self.seen.container_id != container_id or self._given_up:
             return
         self._dead = True  # a look that is under way ends soon, and then it is examined
@@ -165,7 +168,10 @@ class Handover:
                 self.seen = seen
                 self._patience = Patience(self._context.now())
                 self._budget_s = start_budget_s(self.wanted.spec.probes, model_bytes)
-                self.look()
+                if self._early == seen.container_id or not seen.running:
+                    self.changed(seen.container_id)
+                else:
+                    self.look()
             case Seen() as seen_now:
                 return self._looked(seen_now)
             case steps.Autopsy() as found:

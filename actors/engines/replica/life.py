@@ -30,8 +30,14 @@ from .voice import Ending, Voice
 from .world import World
 
 DOCKER_RETRY_S = 2.0
+BUSY_RETRY_S = 0.02
+"""Until a death is looked at again while another step, a look at its health, has not ended."""
 HOPELESS = frozenset({"RefusedError", "ImageError"})
 """Failures of a launch that come back for ever unless somebody changes something."""
+
+
+SWEEP = "sweep"
+"""A task beside the steps; one that fails leaves something that the next look clears."""
 
 
 class Again:
@@ -70,6 +76,10 @@ class Life(Actor):
         self._patience = Patience(0.0)
         self._budget_s = 0.0
         self._ready_at: float | None = None
+        self._early: str | None = None
+        """A container that Docker called dead before its start was through."""
+        self._oom: str | None = None
+        """A container in which something met its memory limit."""
 
     def _step(self, name: str, fn: object, *args: object) -> bool:
         """Begin a blocking step; only one runs at a time."""
@@ -145,7 +155,8 @@ class Life(Actor):
         return replace(self._wanted, spec=spec)
 
     def _run_launch(self, wanted: say.Wanted) -> steps.Launched:
-        return steps.launch(self._world, wanted, self._kind, self._voice.progress, self._cancel, wanted.name)
+        progress, turn = self._voice.progress, self._facts.restarts
+        return steps.launch(self._world, wanted, self._kind, progress, self._cancel, wanted.name, turn)
 
     def _did_launch(self, launched: steps.Launched) -> None:
         seen = launched.seen
@@ -155,6 +166,9 @@ class Life(Actor):
         self._container = seen
         self._voice.log.info("engine.container", container=seen.container_id[:12], port=seen.port)
         self._started(seen, "loading the model", launched.model_bytes)
+        self._sweep()
+        if self._early == seen.container_id or not seen.running:
+            self._container_changed(seen.container_id)
 
     def _started(self, seen: Observed, why: str, model_bytes: int) -> None:
         self._patience = Patience(self.context.now())
@@ -214,13 +228,17 @@ class Life(Actor):
 
     # -- deaths ----------------------------------------------------------------------------------------------
 
-    def _container_changed(self, container_id: str) -> None:
+    def _container_changed(self, container_id: str, exit_code: int | None = None) -> None:
+        self._early = container_id
         if self._container is None or container_id != self._container.container_id or self._ending is not None:
             return
         if self._facts.state not in {"loading", "ready"}:
             return
-        if not self._step("autopsy", steps.autopsy, self._world, container_id):
-            self.context.after(LOADING_PROBE_S[0], say.ContainerChanged(container_id, "die"))
+        if not self._step("autopsy", self._run_autopsy, container_id, exit_code, self._oom == container_id):
+            self.context.after(BUSY_RETRY_S, say.ContainerChanged(container_id, "die", exit_code))
+
+    def _run_autopsy(self, container_id: str, exit_code: int | None, oom: bool) -> steps.Autopsy:
+        return steps.autopsy(self._world, container_id, exit_code, oom=oom)
 
     def _did_autopsy(self, found: steps.Autopsy) -> None:
         if self._ending is not None or self._facts.state not in {"loading", "ready"}:
@@ -263,8 +281,23 @@ class Life(Actor):
         self._show("backoff", text)
         if decision.delay_s:
             self.context.after(decision.delay_s, Again())
+        elif death.over:
+            self._launch()  # at once: what is dead is swept away afterwards
         else:
             self._observe()
+
+    def _swept(self, oom: object) -> None:
+        """Docker says late that its memory limit killed it: the cause that was told is put right."""
+        cause = CAUSES["host_out_of_memory"]
+        if oom and self._facts.cause == "killed":
+            self._tries.correct(cause)
+            self._facts = replace(self._facts, cause=cause.name, attempts=self._tries.lines)
+            self._show(self._facts.state, self._facts.why)
+            self._voice.emit("engine.cause", "warning", f"what killed it: {cause.why}; {cause.do}", cause=cause.name)
+
+    def _sweep(self) -> None:
+        if self._condemned is not None:
+            self.context.task(SWEEP, steps.sweep, self._world, self._condemned)
 
     def _give_up(self, text: str, delay_s: float, *, was_ready: bool) -> None:
         self._answer("failed", self._failure(text))

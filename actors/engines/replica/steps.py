@@ -44,13 +44,15 @@ class Launched:
     model_bytes: int
 
 
-def make_request(world: World, wanted: Wanted, kind: Kind, model: LocalModel, port: int) -> ContainerRequest:
+def make_request(
+    world: World, wanted: Wanted, kind: Kind, model: LocalModel, port: int, turn: int = 0
+) -> ContainerRequest:
     """The container of an engine: the kind's words and the machine's limits."""
     spec, settings = wanted.spec, world.settings
     files = ModelFiles(model.directory, model.files, model.size_bytes)
     launch = kind.launch(spec, files, replace(world.machine, gpus=wanted.gpus))
     bare = ContainerRequest(
-        name=f"{labels.NAME_PREFIX}-{wanted.name}-{wanted.generation}",
+        name=f"{labels.NAME_PREFIX}-{wanted.name}-{wanted.generation}" + (f"-r{turn}" if turn else ""),
         image=spec.image,
         argv=launch.argv,
         port=launch.port,
@@ -104,8 +106,12 @@ def launch(
     progress: Callable[[str, int, int], None],
     cancelled: Flag,
     holder: str,
+    turn: int = 0,
 ) -> Launched:
-    """Image, model, port, container, start; `holder` is who has the port and the model."""
+    """Image, model, port, container, start; `holder` is who has the port and the model.
+
+    `turn` counts the containers of this generation: the next one has a name while the dead one is still there.
+    """
     spec = wanted.spec
     model = world.models.lease(spec.model, holder)
     if model is None:
@@ -119,10 +125,20 @@ def launch(
     if cancelled.is_set():
         raise Cancelled
     port = world.ports.reserve(holder, spec.port)
-    request = make_request(world, wanted, kind, model, port)
+    request = make_request(world, wanted, kind, model, port, turn)
     container_id = world.containers.create(request)
     world.containers.start(container_id)
     return Launched(world.containers.inspect(container_id), model.size_bytes)
+
+
+def sweep(world: World, container_id: str) -> bool:
+    """Remove a container that is dead; whether it died of its memory limit, which Docker may say late."""
+    try:
+        seen = world.containers.inspect(container_id)
+    except NotFoundError:
+        return False
+    world.containers.remove(container_id)
+    return seen.oom_killed
 
 
 def observe(world: World, name: str) -> Sequence[Observed]:
@@ -130,15 +146,22 @@ def observe(world: World, name: str) -> Sequence[Observed]:
     return world.containers.find(world.agent_id, name)
 
 
-def autopsy(world: World, container_id: str) -> Autopsy:
-    """Exit code, Docker's flag, first and last words of a container that died."""
+def autopsy(world: World, container_id: str, exit_code: int | None = None, *, oom: bool = False) -> Autopsy:
+    """Exit code, Docker's flag, first and last words of a container that died.
+
+    With an exit code, which the event of its death brought, Docker is not asked for the rest: it holds a dead container
+    fast for a while, up to a third of a second, and the next one need not wait for that.
+    """
+    running, killed, code = False, oom, exit_code or 0
     try:
-        seen = world.containers.inspect(container_id)
+        if exit_code is None:
+            seen = world.containers.inspect(container_id)
+            running, killed, code = seen.running, seen.oom_killed, seen.exit_code
         log = tuple(world.containers.logs(container_id, LOG_LINES))
         first = tuple(world.containers.first_logs(container_id, FIRST_LINES))
     except NotFoundError:
         return Autopsy(0, oom_killed=False, log=(), removed=True)
-    return Autopsy(seen.exit_code, seen.oom_killed, log, first=first, running=seen.running)
+    return Autopsy(code, killed, log, first=first, running=running)
 
 
 def look(world: World, wanted: Wanted, kind: Kind, container: Observed, asked: Asked) -> Seen:

@@ -32,6 +32,11 @@ class Death:
     autopsy: Autopsy | None = None
 
     @property
+    def over(self) -> bool:
+        """Whether the container has certainly ended."""
+        return self.autopsy is not None and not self.autopsy.running and not self.autopsy.removed
+
+    @property
     def text(self) -> str:
         """One line for people."""
         return last_words(self.words, self.cause, self.autopsy.log if self.autopsy else ())
@@ -80,6 +85,15 @@ class Tries:
         """Keep its words; it does not count."""
         self.lines = (*self.lines, death.text)[-ATTEMPTS_KEPT:]
         self._boxes = (*self._boxes, death.box())[-BOXES_KEPT:]
+        self._memory.remember_boxes(json.dumps(self._boxes).encode())
+
+    def correct(self, cause: Cause) -> None:
+        """The latest death had another cause than was thought."""
+        if not self._boxes:
+            return
+        latest = {**self._boxes[-1], "cause": cause.name, "why": cause.why, "do": cause.do}
+        self._boxes = (*self._boxes[:-1], latest)
+        self.lines = (*self.lines[:-1], f"{latest['what']}: {cause.why}; {cause.do}")
         self._memory.remember_boxes(json.dumps(self._boxes).encode())
 
     def modest(self, spec: EngineSpec) -> EngineSpec | None:

@@ -84,6 +84,8 @@ class Bench:
         settings = self.settings = EnginesSettings.model_validate(chosen | (settings or {}))
         self.containers = Breaker(wrap(DockerContainers(settings)))
         self.ports = Ports(settings)
+        self._policy = policy = PolicySettings(images=(image, "absent/image:v1", *images), extra_args=extra_args)
+        self.clock_offset_s = 0.0
         held: list[System] = []
 
         def handle(path):
@@ -92,7 +94,7 @@ class Bench:
         def manager():
             return ManagerActor(
                 settings=settings,
-                policy=PolicySettings(images=(image, "absent/image:v1", *images), extra_args=extra_args),
+                policy=policy,
                 kinds=known_kinds(),
                 containers=self.containers,
                 prober=HttpProber(),
@@ -105,7 +107,7 @@ class Bench:
                 replica=lambda name: handle(f"/root/replicas/{name}"),
                 journal_handle=handle("/root/journal"),
                 observers=(self.observer,),
-                wall=time.time,
+                wall=self.wall,
             )
 
         def ledger():
@@ -115,7 +117,7 @@ class Bench:
                 settings=JournalSettings(),
                 routes={"engine": engines},
                 link=self.link,
-                wall=time.time,
+                wall=self.wall,
             )
 
         held.append(
@@ -133,6 +135,13 @@ class Bench:
         self.system.start()
         self.journal = handle("/root/journal")
         self.manager = handle("/root/manager")
+
+    def wall(self):
+        return time.time() + self.clock_offset_s
+
+    def allow(self, image):
+        """The machine's policy allows one more image from now on."""
+        object.__setattr__(self._policy, "images", (*self._policy.images, image))
 
     def spec(self, **fields):
         given = {"kind": "llamacpp", "image": self.image, "model": ModelSource(uri="hf://org/tiny")}

@@ -25,7 +25,7 @@ class LlamaCpp:
         formats=("gguf",),
         variants=("cpu", "cuda", "rocm"),
         stop=(StopStep(0.0, "SIGTERM"), StopStep(2.0, "SIGTERM"), StopStep(5.0, "SIGKILL")),
-        features=frozenset({"kv_cache_dtype", "lora"}),
+        features=frozenset({"kv_cache_dtype"}),
         failures=(
             ("failed to open GGUF file", "missing_file"),
             ("failed to read magic", "corrupt_file"),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+import structlog
+
 from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
@@ -16,10 +18,21 @@ GROUP = "mosalamaagent.engines"
 
 
 def known_kinds() -> Mapping[str, Kind]:
-    """Name -> kind; our own names cannot be taken by another package."""
+    """Name -> kind. Our own names cannot be taken, and a package that cannot be loaded costs only its own kind."""
     ours: dict[str, Kind] = {kind.traits.kind: kind for kind in (LlamaCpp(), Vllm(), Tgi(), Sglang())}
-    others = {entry.name: entry.load()() for entry in entry_points(group=GROUP) if entry.name not in ours}
-    return ours | others
+    found = dict(ours)
+    for entry in entry_points(group=GROUP):
+        try:
+            kind = entry.load()()
+            named = kind.traits.kind
+        except Exception as error:  # noqa: BLE001  # somebody else's code: whatever it raises is a line of the log
+            structlog.get_logger().error("engine.kind_not_loaded", kind=entry.name, why=f"{error!r}")
+            continue
+        if named != entry.name or named in ours:
+            structlog.get_logger().error("engine.kind_refused", kind=entry.name, why=f"it calls itself {named}")
+        else:
+            found[named] = kind
+    return found
 
 
 def check_features(kind: Kind, spec: EngineSpec) -> None:

@@ -31,7 +31,6 @@ class Vllm:
                 "tensor_parallel",
                 "pipeline_parallel",
                 "multi_node",
-                "lora",
                 "dtype",
                 "quantization",
                 "kv_cache_dtype",

@@ -35,8 +35,7 @@ from actors.downloads.messages import StoreChanged
 from actors.downloads.sources import resolve
 from actors.downloads.store import ModelStore
 from actors.downloads.transfer.actor import Resolve
-from actors.engines.breaker import Breaker
-from actors.engines.containers import DockerContainers
+from actors.engines.breaker import guarded
 from actors.engines.containers_api import Containers
 from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
@@ -47,6 +46,7 @@ from actors.engines.models_api import Models
 from actors.engines.policy import source_allowed
 from actors.engines.ports import Ports
 from actors.engines.probe import HttpProber, Prober
+from actors.engines.reader import EngineReader
 from actors.forwarding.actor import ForwardActor
 from actors.forwarding.encoders import Source
 from actors.journal import messages as journal
@@ -125,7 +125,7 @@ class Wiring:
         self.identity = IdentityFiles(settings.paths.state_dir)
         self.label = self.identity.label()
         """Marks our containers: the machine's first key, which is there before any master is."""
-        self.containers: Containers = Breaker(DockerContainers(settings.engines))
+        self.containers: Containers = guarded(settings.engines)
         self.ports = Ports(settings.engines)
         self.store = ModelStore(settings.downloads, lambda: self._tell(PATHS.downloads, StoreChanged()), wall)
         self.bring: Bring = TransferEngine(settings.downloads)
@@ -236,8 +236,7 @@ class Wiring:
         )
 
     def _publish(self, snapshot: Snapshot) -> None:
-        used = {uuid: figures.get("memory_used_bytes") for uuid, figures in snapshot.gpus.items()}
-        self._gpu_memory = {uuid: int(value) for uuid, value in used.items() if value is not None} or None
+        self._gpu_memory = snapshot.gpu_memory()
         self._tell(PATHS.alerts, Sampled(snapshot))
         self._tell(PATHS.api, Put("snapshot", snapshot))
 
@@ -271,6 +270,7 @@ class Wiring:
             tree=lambda: asdict(system.tree()),
             events=self._events,
             healthy=system.healthy,
+            engine=EngineReader(self.containers, self.handle(PATHS.journal), self.label),
             history=self.history,
             log_file=self.settings.paths.log_dir / FILE_NAME,
             engine_log=self.log_source.of_engine,

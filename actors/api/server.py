@@ -21,6 +21,8 @@ from .board import Board, Reader
 from .desk import Desk
 from .engine_log import PATH as ENGINE_LOG_PATH
 from .engine_log import EngineLog, Source
+from .engine_room import EngineRoom
+from .engine_room import routes as engine_routes
 from .exposition import render
 from .headers import HEADERS
 from .history import History
@@ -46,6 +48,8 @@ class Readers:
     """Whose last lines the page shows; None: it shows none."""
     engine_log: Source | None = None
     """An engine's log; None: there is none to be had."""
+    engine: EngineRoom | None = None
+    """One engine at a time, for the local commands."""
     levels: Levels | None = None
     """Of the log; None: they cannot be changed."""
     desk: Desk | None = None
@@ -80,6 +84,8 @@ class ApiServer:
         live = self._live()
         async with contextlib.AsyncExitStack() as stack:
             inner = self._app([], live)
+            if self._readers.engine is not None:
+                inner.add_routes(engine_routes(self._readers.engine, self._board))
             if self._readers.levels is not None:
                 inner.add_routes(log_level.routes(self._readers.levels))
             if self._readers.desk is not None:

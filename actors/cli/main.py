@@ -22,6 +22,8 @@ COMMANDS = {
     "events": ("actors.cli.views", "events"),
     "alerts": ("actors.cli.views", "alerts"),
     "engines": ("actors.cli.views", "engines"),
+    "engine": ("actors.cli.engine", "engine"),
+    "doctor": ("actors.cli.engine", "doctor"),
     "models": ("actors.cli.views", "models"),
     "model": ("actors.cli.models", "model"),
     "metrics": ("actors.cli.views", "metrics"),

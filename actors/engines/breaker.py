@@ -7,6 +7,9 @@ manager's watch pings, so a Docker that hangs costs one deadline, not one for ea
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ParamSpec, TypeVar
 
+from config.engines import EnginesSettings
+
+from .containers import DockerContainers
 from .containers_api import ContainerEvent, Containers, Movement, Observed, PullProgress
 from .errors import DockerDownError
 from .request import ContainerRequest
@@ -98,3 +101,8 @@ class Breaker:
         except DockerDownError as error:
             self._why = str(error)
             raise
+
+
+def guarded(settings: EnginesSettings) -> Breaker:
+    """The machine's Docker behind its breaker."""
+    return Breaker(DockerContainers(settings))

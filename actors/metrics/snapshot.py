@@ -40,6 +40,11 @@ class Snapshot:
         """Room -> figures, as JSON has it."""
         return {name: getattr(self, name) for name in ROOMS}
 
+    def gpu_memory(self) -> dict[str, int] | None:
+        """Bytes used of each GPU's memory, by UUID; None where nobody knows."""
+        used = {uuid: figures.get("memory_used_bytes") for uuid, figures in self.gpus.items()}
+        return {uuid: int(value) for uuid, value in used.items() if value is not None} or None
+
     def flat(self) -> dict[str, Any]:
         """Names with dots -> figures, as reports carry them; how long collectors took says little."""
         found: dict[str, Any] = {}

@@ -32,10 +32,11 @@ class Become:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """To the manager: only this generation of the engine is left, with these GPUs."""
+    """To the manager: one container of the engine is left, with these GPUs."""
 
     name: str
     generation: int
+    """The newest that was wanted, whether it runs or a good one stands in for it."""
     gpus: tuple[str, ...]
 
 

@@ -99,7 +99,8 @@ class Admission:
     def gpus(self, name: str, spec: EngineSpec, taken: Mapping[str, Sequence[str]], *, update: bool) -> tuple[str, ...]:
         """The GPUs of an engine; for a new generation others than the old one has, where there are enough."""
         if update and spec.gpus.wanted and spec.update != "stop_start" and not spec.gpus.uuids:
-            held = {f"{other}{LAST}" if other == name else other: uuids for other, uuids in taken.items()}
+            before = (*taken.get(name, ()), *taken.get(f"{name}{LAST}", ()))
+            held = {other: uuids for other, uuids in taken.items() if other != name} | {f"{name}{LAST}": before}
             try:
                 return choose(self.machine.gpus, held, name, spec.gpus)
             except RefusedError:

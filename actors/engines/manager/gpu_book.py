@@ -43,10 +43,12 @@ class GpuBook:
         self._baseline = baseline_of(self._baseline, self._used(), taken)
         self._leaving.pop(name, None)  # its own leftovers do not keep it from its own GPUs
         chosen = self._admission.gpus(name, spec, self._held, update=update)
-        before = self._held.get(name, ())
-        if update and set(before) - set(chosen):
-            earlier = self._held.get(f"{name}{LAST}", ())  # of one that never ended, when updates follow each other
-            self._keep(f"{name}{LAST}", tuple(dict.fromkeys((*earlier, *before))))
+        # One that was never reached counts, too: who knows how far it has come.
+        before = (*self._held.get(f"{name}{LAST}", ()), *self._held.get(name, ()))
+        left = tuple(dict.fromkeys(uuid for uuid in before if uuid not in chosen))
+        if update and left:
+            self._leaving.pop(f"{name}{LAST}", None)
+            self._keep(f"{name}{LAST}", left)
         self._keep(name, chosen)
         return chosen
 

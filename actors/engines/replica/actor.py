@@ -190,7 +190,7 @@ class EngineActor(Life):
             case Failed():
                 self._update_failed(outcome)
             case _:
-                if not self._update.bringing:
+                if not self._update.occupied:
                     self._settled()
         queued = self._update.next()
         if self._ending is not None:
@@ -234,6 +234,3 @@ class EngineActor(Life):
         self._voice.emit("engine.rolled_back", "error", words, cause=death.cause.name)
         self._show(self._facts.state, words)
         self._voice.answer_all("failed", self._failure(death.text), {})
-
-    def _settled(self) -> None:
-        self._voice.to_manager(say.Settled(self._wanted.name, self._wanted.generation, self._wanted.gpus))

@@ -224,6 +224,8 @@ class Life(Actor):
         self._show("ready", "")
         self._voice.emit("engine.ready", "info", f"ready after {took_s:.1f} s at {self._facts.endpoint}", took_s=took_s)
         self._answer("done")
+        if not self._update.occupied:
+            self._settled()
         self._update.resume()
 
     # -- deaths ----------------------------------------------------------------------------------------------
@@ -360,6 +362,10 @@ class Life(Actor):
     def _show(self, state: str, why: str) -> None:
         self._facts = replace(self._facts, state=state, why=why)
         self._voice.show(self._facts)
+
+    def _settled(self) -> None:
+        newest = max(self._wanted.generation, self._bad or 0)
+        self._voice.to_manager(say.Settled(self._wanted.name, newest, self._wanted.gpus))
 
     def _failure(self, why: str) -> Failure:
         return Failure(code="E_ENGINE", what=f"engine {self._wanted.name} does not run", why=why[:4_000], do="")

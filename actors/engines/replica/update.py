@@ -72,6 +72,11 @@ class Update:
         return self._handover is not None or self._pending is not None or self._queued is not None
 
     @property
+    def occupied(self) -> bool:
+        """Whether more than one container may be here."""
+        return self.busy or self._leaving is not None
+
+    @property
     def generation(self) -> int:
         """The newest that is known of; 0 when none is under way."""
         held = [one.wanted for one in (self._handover, self._queued) if one is not None]

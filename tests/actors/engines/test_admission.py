@@ -58,6 +58,8 @@ def test_a_new_generation_gets_other_gpus_where_there_are_enough_and_its_own_whe
     assert ADMISSION.gpus("chat", one, {"chat": ("GPU-a",)}, update=True) == ("GPU-b",)
     assert ADMISSION.gpus("chat", two, {"chat": ("GPU-a", "GPU-b")}, update=True) == ("GPU-a", "GPU-b")
     assert ADMISSION.gpus("chat", one, {"chat": ("GPU-a",)}, update=False) == ("GPU-a",)
+    before = {"chat": ("GPU-b",), "chat+last": ("GPU-a",)}  # an update overtakes another
+    assert ADMISSION.gpus("chat", one, before, update=True) == ("GPU-c",)
 
 
 def test_a_gpu_is_free_when_its_memory_is_and_told_of_once_when_it_is_not():

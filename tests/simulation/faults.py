@@ -180,3 +180,4 @@ class Faults:
 
     def do_suspend(self, rng):
         self._world.schedule.now += rng.choice((5.0, 60.0, 600.0))
+        self._world.invariants.jumped_at = self._world.schedule.now

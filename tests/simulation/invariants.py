@@ -25,6 +25,8 @@ class Invariants:
         self._wrong = wrong
         self._feed, self._do, self._ask = SupervisorBehaviour._feed, SupervisorBehaviour._do, Handle.ask
         self.checked = 0
+        self.jumped_at = 0.0
+        """When time last jumped: what was due meanwhile is late through no fault of the supervision."""
         self._asked, self._ended, self._numbers = [], set(), WeakKeyDictionary()
 
     def __enter__(self):
@@ -94,7 +96,8 @@ class Invariants:
         """I10 and I11: whoever waits has one live timer, and not for longer than its spec allows."""
         self._need(timer is not None and timer.live, f"I10: nothing will start {path} again")
         if timer is not None:
-            self._need(timer.due_at >= now - LATE_S, f"I10: the restart of {path} is overdue")
+            late = max(timer.due_at, self.jumped_at) < now - LATE_S
+            self._need(not late, f"I10: the restart of {path} is overdue")
             self._need(timer.due_at <= now + child.spec.backoff.max_s + LATE_S, f"I11: {path} waits beyond its cap")
 
     # -- asks ------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class BulkDoor:
         with contextlib.suppress(ConnectionError):
             await socket.prepare(request)
         if not socket.prepared:
-            return socket
+            return web.Response(status=400)
         await link.take_bulk(socket)
         try:
             await self._read(link, socket)

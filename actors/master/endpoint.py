@@ -70,7 +70,7 @@ class Endpoint:
         with contextlib.suppress(ConnectionError):  # who has gone by now is answered by nobody
             await socket.prepare(request)
         if not socket.prepared:
-            return socket
+            return web.Response(status=400)
         link = AgentLink(self._master, socket, self.certificates, guest)
         try:
             await self._serve(link, request)

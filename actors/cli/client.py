@@ -1,14 +1,17 @@
 """Asks the running daemon over its control socket: HTTP on a unix socket, with the standard library alone."""
 
+import contextlib
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 SOCKET_NAME = "control.sock"
 TIMEOUT_S = 10.0
 ANSWER_MAX_BYTES = 64 << 20
+PIECE_BYTES = 65_536
 
 
 class NoDaemonError(Exception):
@@ -46,24 +49,49 @@ def send(run_dir: Path, word: str, payload: Any, *, timeout_s: float = TIMEOUT_S
     return str(_ask(run_dir, "POST", "/v1/commands", body, timeout_s)["command_id"])
 
 
+def follow(run_dir: Path, path: str) -> Iterator[bytes]:
+    """The pieces of a text as they come, until the daemon ends it; as fetch. Silence has no limit."""
+    file = run_dir / SOCKET_NAME
+    connection = _UnixConnection(file, TIMEOUT_S)
+    try:
+        with _told(file):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raise DaemonRefusedError(_why(path, response.status, response.read(ANSWER_MAX_BYTES)))
+            connection.sock.settimeout(None)
+            while piece := response.read1(PIECE_BYTES):
+                yield piece
+    finally:
+        connection.close()
+
+
 def _ask(run_dir: Path, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
     file = run_dir / SOCKET_NAME
     connection = _UnixConnection(file, timeout_s)
     try:
-        connection.request(method, path, body, {"Accept": "application/json", "Content-Type": "application/json"})
-        response = connection.getresponse()
-        answer = response.read(ANSWER_MAX_BYTES)
+        with _told(file):
+            connection.request(method, path, body, {"Accept": "application/json", "Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = response.read(ANSWER_MAX_BYTES)
+    finally:
+        connection.close()
+    if response.status not in {http.client.OK, http.client.ACCEPTED}:
+        raise DaemonRefusedError(_why(path, response.status, answer))
+    return json.loads(answer)
+
+
+@contextlib.contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """What goes wrong on the way becomes NoDaemonError with what to do."""
+    try:
+        yield
     except PermissionError as error:
         raise NoDaemonError(f"{file}: permission denied; run this as the daemon's user or as root") from error
     except (OSError, http.client.HTTPException) as error:
         raise NoDaemonError(
             f"{file}: no daemon answers ({error}); is it running? see: systemctl status mosalamaagent"
         ) from error
-    finally:
-        connection.close()
-    if response.status not in {http.client.OK, http.client.ACCEPTED}:
-        raise DaemonRefusedError(_why(path, response.status, answer))
-    return json.loads(answer)
 
 
 def _why(path: str, status: int, body: bytes) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import click
 
-from .client import fetch
+from .client import fetch, follow
 from .options import config_option, json_option, load, reports_no_daemon
 
 LOG_S = 30.0
@@ -24,6 +24,7 @@ def engine() -> None:
     Examples:
       mosalamaagent engine explain chat
       mosalamaagent engine logs chat --lines 50
+      mosalamaagent engine logs chat -f
       mosalamaagent engine show chat --json
     """  # noqa: D301  # \b is click's mark for a block that keeps its lines
 
@@ -53,12 +54,18 @@ def show(name: str, config_file: Path | None, *, as_json: bool) -> None:
 @engine.command()
 @click.argument("name")
 @click.option("--lines", default=100, show_default=True, type=click.IntRange(1, 5_000), help="How many of the last.")
+@click.option("-f", "--follow", "more", is_flag=True, help="Go on with what comes, as text, until Ctrl-C.")
 @config_option
 @json_option
 @reports_no_daemon
-def logs(name: str, lines: int, config_file: Path | None, *, as_json: bool) -> None:
+def logs(name: str, lines: int, config_file: Path | None, *, more: bool, as_json: bool) -> None:
     """Print the last lines of the log of engine NAME, and of what is left of its dead containers."""
-    answer = fetch(_run_dir(config_file), f"/v1/engines/{quote(name, safe='')}/logs?lines={lines}", timeout_s=LOG_S)
+    run_dir, place = _run_dir(config_file), f"/v1/engines/{quote(name, safe='')}"
+    if more:
+        for piece in follow(run_dir, f"{place}/log?lines={lines}&follow=1"):
+            click.echo(piece, nl=False)
+        return
+    answer = fetch(run_dir, f"{place}/logs?lines={lines}", timeout_s=LOG_S)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return

@@ -14,7 +14,7 @@ from actors.api.actor import ApiActor, Put
 from actors.api.board import Board, plain
 from actors.api.exposition import render
 from actors.api.server import Readers
-from actors.cli.client import DaemonRefusedError, fetch, put
+from actors.cli.client import DaemonRefusedError, fetch, follow, put
 from actors.facts import EngineFacts, EnginesChanged, LinkChanged, ModelFacts, ModelsChanged, TransfersChanged
 from actors.log.levels import Levels
 from actors.supervision.spec import ChildSpec, Limit, SupervisorSpec
@@ -188,7 +188,10 @@ def test_an_engines_log_is_streamed_and_what_cannot_be_had_is_told():
 
     with Bench(engine_log=source) as bench:
         assert bench.get("/v1/engines/chat/log?lines=5&follow=1") == (200, "one\ntwo\n")
-        assert asked == [(5, True)]
+        assert b"".join(follow(bench.run_dir, "/v1/engines/chat/log?lines=5")) == b"one\ntwo\n"
+        with pytest.raises(DaemonRefusedError, match="no such engine"):
+            list(follow(bench.run_dir, "/v1/engines/other/log"))
+        assert asked == [(5, True), (5, False)]
         assert bench.get("/v1/engines/other/log")[0] == 404
         assert bench.get("/v1/engines/down/log")[0] == 502
         assert bench.get("/v1/engines/chat/log?lines=x")[0] == 400

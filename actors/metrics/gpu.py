@@ -23,6 +23,7 @@ FOREVER = ("NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION", "NO_DATA")
 """Answers that stay the same while the driver is loaded: asked once, and remembered."""
 GONE = ("GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND")
 UNLOADED = ("DRIVER_NOT_LOADED", "UNINITIALIZED")
+ONCE, FAST, SLOW = (tuple(query for query in QUERIES if query.pace is pace) for pace in Pace)
 
 
 @dataclass(slots=True)
@@ -31,8 +32,8 @@ class _Kept:
 
     handle: Any
     once: Figures = field(default_factory=dict)
-    asked: set[str] = field(default_factory=set)
-    """What was asked once."""
+    asks_once: bool = True
+    """What does not change is still to be asked."""
     slow: Figures = field(default_factory=dict)
     unsupported: set[str] = field(default_factory=set)
     lost: bool = False
@@ -146,38 +147,42 @@ class Gpus:
         if kept.lost and now_s < kept.ask_again_s:
             return {**kept.once, "lost": 1}
         kept.lost = False
-        if slow:
+        if kept.asks_once:
+            kept.asks_once = False
+            self._ask(kept, ONCE, kept.once, now_s)
+        if slow and not kept.lost:
             kept.slow.clear()  # what does not come now is not known, rather than old
+            self._ask(kept, SLOW, kept.slow, now_s)
         found: Figures = {}
-        for query in QUERIES:
-            if query.pace is Pace.ONCE:
-                if query.name not in kept.asked:
-                    kept.asked.add(query.name)
-                    self._ask(kept, query, kept.once, now_s)
-            elif query.pace is Pace.FAST:
-                self._ask(kept, query, found, now_s)
-            elif slow:
-                self._ask(kept, query, kept.slow, now_s)
-            if kept.lost:
-                return {**kept.once, "lost": 1}
+        if not kept.lost:
+            self._ask(kept, FAST, found, now_s)
+        if kept.lost:
+            return {**kept.once, "lost": 1}
         if "memory" in kept.unsupported and "memory_total_bytes" not in found and not kept.slow.get("mig"):
             found["unified"] = True
         return {**kept.once, **kept.slow, **found, "lost": 0}
 
-    def _ask(self, kept: _Kept, query: Query, into: Figures, now_s: float) -> None:
-        """One question; what this GPU cannot answer is not asked again."""
-        if query.name in kept.unsupported:
-            return
-        try:
-            into.update(query.ask(self._nvml, kept.handle))
-        except self._nvml.NVMLError as error:
-            code = self._codes.get(error.value, "")
-            if code in FOREVER:
-                kept.unsupported.add(query.name)
-            elif code in GONE:
-                kept.lost, kept.ask_again_s = True, now_s + RETRY_S
-            elif code in UNLOADED:
-                self._failed(error, now_s)
+    def _ask(self, kept: _Kept, queries: tuple[Query, ...], into: Figures, now_s: float) -> None:
+        """Some questions, until the GPU is found lost; what it cannot answer is not asked again."""
+        nvml, handle, unsupported = self._nvml, kept.handle, kept.unsupported
+        for query in queries:
+            if query.name in unsupported:
+                continue
+            try:
+                into.update(query.ask(nvml, handle))
+            except nvml.NVMLError as error:
+                self._refused(kept, query, error, now_s)
+                if kept.lost or not self._running:
+                    return
+
+    def _refused(self, kept: _Kept, query: Query, error: Any, now_s: float) -> None:
+        code = self._codes.get(error.value, "")
+        if code in FOREVER:
+            kept.unsupported.add(query.name)
+        elif code in GONE:
+            kept.lost, kept.ask_again_s = True, now_s + RETRY_S
+        elif code in UNLOADED:
+            self._failed(error, now_s)
 
     # -- events ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Makes the signals of the rules from snapshots and facts: shares, rates, what is new. Pure; time is an argument."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from actors.facts import EngineFacts, LinkChanged
 from actors.metrics.snapshot import Snapshot
@@ -12,6 +12,7 @@ from .derive_gpu import GpuSignals
 from .derive_host import DiskSignals, HostSignals
 from .state import Samples
 
+T = TypeVar("T")
 STALE_INTERVALS = 3.0
 STALE_MIN_S = 10.0
 """However often it looks, a collector is not late before: a machine that stands still for a moment is no fault."""
@@ -59,7 +60,7 @@ class Signals:
         names = {engine.name for engine in engines}
         self._of_engine = {name: kept for name, kept in self._of_engine.items() if name in names}
         for engine in engines:
-            self._of_engine.setdefault(engine.name, EngineSignals()).facts_are(engine, now_s)
+            _of(self._of_engine, engine.name, EngineSignals).facts_are(engine, now_s)
 
     def link_is(self, link: LinkChanged) -> None:
         """Whatever the link knows of the master's clock."""
@@ -79,7 +80,7 @@ class Signals:
         if snapshot.disks is not before.disks:
             self._of_disk = {place: kept for place, kept in self._of_disk.items() if place in snapshot.disks}
             for place, figures in snapshot.disks.items():
-                self._of_disk.setdefault(place, DiskSignals()).see(figures, now_s)
+                _of(self._of_disk, place, DiskSignals).see(figures, now_s)
         if snapshot.engines is not before.engines:
             for name, signals in self._of_engine.items():
                 signals.page_is(snapshot.engines.get(name, {}), now_s)
@@ -88,7 +89,7 @@ class Signals:
                 signals.container_is(snapshot.containers.get(name, {}))
         if snapshot.gpus is not before.gpus:
             for uuid, figures in snapshot.gpus.items():
-                self._of_gpu.setdefault(uuid, GpuSignals()).see(figures, now_s)
+                _of(self._of_gpu, uuid, GpuSignals).see(figures, now_s)
         return frozenset(
             scope
             for scope, rooms in ROOM_OF.items()
@@ -150,3 +151,11 @@ class Signals:
             uuid: self._of_gpu[uuid].figures(figures, holders.get(uuid), self._snapshot.engines, now_s)
             for uuid, figures in self._snapshot.gpus.items()
         }
+
+
+def _of(kept: dict[str, T], name: str, make: Callable[[], T]) -> T:
+    """What is kept under that name, made when there is none."""
+    found = kept.get(name)
+    if found is None:
+        found = kept[name] = make()
+    return found

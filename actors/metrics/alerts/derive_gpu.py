@@ -75,7 +75,10 @@ class GpuSignals:
         found["pcie_replays_per_hour"] = self._replays.growth()
         if gpu.get("temperature_c") is not None:
             found["slowdown_margin_c"] = (gpu.get("slowdown_c") or SLOWDOWN_C) - gpu["temperature_c"]
-        return found | self._memory(gpu, holder) | self._links(gpu) | _queue(gpu, holder, engines)
+        found.update(self._memory(gpu, holder))
+        found.update(self._links(gpu))
+        found.update(_queue(gpu, holder, engines))
+        return found
 
     def _memory(self, gpu: Mapping[str, Any], holder: EngineFacts | None) -> dict[str, Any]:
         total, used = gpu.get("memory_total_bytes"), gpu.get("memory_used_bytes")

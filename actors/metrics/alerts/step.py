@@ -5,11 +5,11 @@ between what is so and what the master heard becomes transitions. So an alert th
 a storm to calm) is told later, if it still holds, and nothing is told twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from .rule import Figures, Kind, Rule
+from .rule import OPERATORS, Figures, Kind, Rule
 from .state import Alert, Bucket, Memory, Moment, Phase, Samples, Transition
 
 FLAPS = 6
@@ -26,6 +26,8 @@ STORM_SCOPE = "rule"
 REMOVED = "it is no longer there"
 
 Found = dict[tuple[str, str], Alert]
+Subjects = Mapping[str, Figures]
+NOBODY: frozenset[str] = frozenset()
 
 
 def step(rules: Sequence[Rule], memory: Memory, samples: Samples, now: Moment) -> tuple[Memory, tuple[Transition, ...]]:
@@ -33,10 +35,16 @@ def step(rules: Sequence[Rule], memory: Memory, samples: Samples, now: Moment) -
     found: Found = dict(memory.alerts)
     held = {STORM_SCOPE: _held_back(memory)}
     values = {**held, **samples.values}
+    remembered: dict[str, set[str]] = {}
+    for name, subject in memory.alerts:
+        remembered.setdefault(name, set()).add(subject)
     for rule in rules:
-        for subject, figures in values.get(rule.scope, {}).items():
-            _look(found, rule, subject, figures, now)
-    _sweep(found, {rule.name: rule for rule in rules}, samples, now)
+        subjects = values.get(rule.scope)
+        if subjects:
+            for subject, figures in _suspects(rule, subjects, remembered.get(rule.name, NOBODY)):
+                _look(found, rule, subject, figures, now)
+    if found:
+        _sweep(found, {rule.name: rule for rule in rules}, samples, now)
     return _tell(found, rules, memory, now)
 
 
@@ -53,6 +61,18 @@ def firing(memory: Memory) -> tuple[Alert, ...]:
 
 
 # -- one rule, one subject ---------------------------------------------------------------------------------------
+
+
+def _suspects(rule: Rule, subjects: Subjects, remembered: Container[str]) -> list[tuple[str, Figures]]:
+    """Those that a look may change: remembered, or the rule's first test holds. Of most there is neither, ever."""
+    first = rule.when[0]
+    signal, beyond, threshold = first.signal, OPERATORS[first.op], first.threshold
+    return [
+        (subject, figures)
+        for subject, figures in subjects.items()
+        if subject in remembered
+        or ((value := figures.get(signal)) is not None and not isinstance(value, str) and beyond(value, threshold))
+    ]
 
 
 def _look(found: Found, rule: Rule, subject: str, figures: Figures, now: Moment) -> None:
@@ -175,6 +195,8 @@ def _tell(found: Found, rules: Sequence[Rule], memory: Memory, now: Moment) -> t
     for alert in found.values():
         if _word(alert) != alert.told and not (alert.phase is Phase.OVER and not alert.told):
             waiting.setdefault(alert.rule, []).append(alert)
+    if not waiting and not memory.buckets:
+        return Memory(MappingProxyType(found), sequence=memory.sequence), ()
     known = {rule.name: rule for rule in rules}
     for name in dict.fromkeys((*waiting, *memory.buckets)):
         bucket = _filled(memory.buckets.get(name), now)

@@ -1,6 +1,7 @@
 """What the metrics benchmark measures with: containers that do nothing, pages of engines, GPUs, the actors."""
 
 import http.server
+import itertools
 import multiprocessing
 import os
 import socket
@@ -35,6 +36,16 @@ def cpu_ns(pid: int) -> int:
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
     return total
+
+
+def moving_pages(count: int) -> Iterator[str]:
+    """Pages of a busy engine, for ever the same so many: every sample has another number than in the page before."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    split = [(line, "") if line.startswith("#") else line.rsplit(" ", 1) for line in lines]
+    return itertools.cycle(
+        "".join(f"{name} {float(value) + number!r}\n" if value else f"{name}\n" for name, value in split)
+        for number in range(count)
+    )
 
 
 @contextmanager

@@ -38,15 +38,19 @@ def read_buckets(samples: Iterable[Sample]) -> dict[str, Buckets]:
     series: dict[str, Buckets] = {}
     for name, labels, value in samples:
         if name in SERIES and first_rank(labels):
-            base, _, part = name.rpartition("_")
-            buckets = series.setdefault(base, {})
-            edge = SUM if part == "sum" else float(labels.get("le", "inf"))
+            buckets = series.setdefault(name.rpartition("_")[0], {})
+            edge = edge_of(name, labels)
             buckets[edge] = buckets.get(edge, 0.0) + value
     return {
         field: next(series[name] for name in names if name in series)
         for field, names in FIELDS.items()
         if any(name in series for name in names)
     }
+
+
+def edge_of(name: str, labels: Mapping[str, str]) -> float:
+    """What a series of a histogram counts for; ValueError: its edge is no number."""
+    return SUM if name.endswith("_sum") else float(labels.get("le", "inf"))
 
 
 def quantile(grown: Mapping[float, float], share: float) -> float | None:
@@ -85,7 +89,7 @@ class Latencies:
         figures: dict[str, float] = {}
         for field, buckets in found.items():
             before = first.get(field, {})
-            if before == buckets:
+            if before is buckets or before == buckets:
                 continue  # nothing came
             grown = {edge: count - before.get(edge, 0.0) for edge, count in buckets.items()}
             for name, share in QUANTILES.items():
@@ -99,4 +103,4 @@ class Latencies:
 
 
 def _reset(before: Buckets, now: Buckets) -> bool:
-    return any(now.get(edge, 0.0) < count for edge, count in before.items())
+    return before is not now and any(now.get(edge, 0.0) < count for edge, count in before.items())

@@ -15,7 +15,8 @@ from actors.facts import EngineFacts
 from config.metrics import MetricsSettings
 
 from . import engine_latency, engine_schema
-from .exposition import PAGE_MAX_BYTES, PageReader, Sample
+from .engine_page import EnginePage
+from .exposition import PAGE_MAX_BYTES
 
 READ_BYTES = 1 << 16
 Fetch = Callable[[str, float], str | None]
@@ -25,7 +26,7 @@ Fetch = Callable[[str, float], str | None]
 class _Kept:
     """What is remembered of one engine."""
 
-    reader: PageReader
+    page: EnginePage
     latencies: engine_latency.Latencies = field(default_factory=engine_latency.Latencies)
     before: tuple[float, dict[str, float]] | None = None
     misses: int = 0
@@ -37,7 +38,6 @@ class EnginesLook:
     def __init__(self, settings: MetricsSettings, clock: Callable[[], float], fetch: Fetch | None = None) -> None:
         self._timeout_s, self._clock, self._fetch = settings.page_timeout_s, clock, fetch or fetch_page
         self._fields = engine_schema.fields_with(settings.engine_names)
-        self._names = engine_schema.names_of(self._fields) | engine_latency.SERIES
         self._kept: dict[str, _Kept] = {}
 
     def look(self, engines: Sequence[EngineFacts]) -> Mapping[str, Mapping[str, Any]]:
@@ -57,20 +57,22 @@ class EnginesLook:
         if engine.state != "ready" or engine.metrics_url is None:
             self._kept.pop(engine.name, None)
             return figures
-        kept = self._kept.setdefault(engine.name, _Kept(PageReader(self._names)))
+        kept = self._kept.get(engine.name)
+        if kept is None:
+            kept = self._kept[engine.name] = _Kept(EnginePage(self._fields))
         page = self._fetch(engine.metrics_url, self._timeout_s)
         if page is None:
             kept.misses += 1
             return figures | {"page_missing": True}
         kept.misses = 0
-        return figures | self._read(kept, kept.reader.read(page))
+        return figures | self._read(kept, page)
 
-    def _read(self, kept: _Kept, samples: Sequence[Sample]) -> dict[str, float]:
+    def _read(self, kept: _Kept, text: str) -> dict[str, float]:
         now_s = self._clock()
-        page = engine_schema.read_page(samples, self._fields)
+        page, histograms = kept.page.read(text)
         before, kept.before = kept.before, (now_s, page)
         rates = {} if before is None else engine_schema.rates(before[1], page, now_s - before[0])
-        return page | rates | kept.latencies.see(engine_latency.read_buckets(samples), now_s)
+        return page | rates | kept.latencies.see(histograms, now_s)
 
 
 def fetch_page(url: str, timeout_s: float) -> str | None:

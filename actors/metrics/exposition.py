@@ -4,7 +4,8 @@ Format 0.0.4: `name{label="value",...} number [timestamp]`; the client library's
 """
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
+from typing import NamedTuple
 
 ESCAPES = {"n": "\n", "\\": "\\", '"': '"'}
 PAGE_MAX_BYTES = 4 << 20
@@ -13,6 +14,18 @@ Sample = tuple[str, dict[str, str], float]
 _LABEL = re.compile(r'[,\s]*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 NO_LABELS: dict[str, str] = {}
+
+
+class Located(NamedTuple):
+    """A sample and where in the page it stands."""
+
+    name: str
+    labels: dict[str, str]
+    value: float
+    line: int
+    """Number of its line, from 0."""
+    end: int
+    """Where in the line its name and labels end."""
 
 
 def parse(text: str, names: Container[str] | None = None) -> Iterator[Sample]:
@@ -65,9 +78,13 @@ class PageReader:
 
     def read(self, text: str) -> list[Sample]:
         """The samples of the wanted series."""
-        found: list[Sample] = []
+        return [(one.name, one.labels, one.value) for one in self.locate(text.split("\n"))]
+
+    def locate(self, lines: Sequence[str]) -> list[Located]:
+        """The same, each with its place."""
+        found: list[Located] = []
         names, known = self._names, self._series
-        for line in text.split("\n"):
+        for number, line in enumerate(lines):
             brace = line.find("{")
             name = line[:brace] if brace >= 0 else line.partition(" ")[0]
             if name not in names:
@@ -77,7 +94,7 @@ class PageReader:
             try:
                 if series is None:
                     series = self._learn(line[:end], name, brace)
-                found.append((*series, float(line[end:].split(None, 1)[0])))
+                found.append(Located(*series, float(line[end:].split(None, 1)[0]), number, end))
             except (ValueError, IndexError):
                 continue
         return found

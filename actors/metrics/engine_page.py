@@ -1,0 +1,131 @@
+"""One engine's metrics page, read again and again: to the schema's figures and the histograms. Pure.
+
+An engine writes the same lines in the same order each time, and between two looks most do not even change. So where
+each wanted series stands, and what it counts for, is learned once; afterwards only lines that are others than at the
+last look are read. A page of another form is learned anew, and every page after so many looks: a series that took the
+very place of one that nobody wants would not show otherwise.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from . import engine_schema
+from .engine_latency import FIELDS as HISTOGRAMS
+from .engine_latency import SERIES, Buckets, edge_of
+from .engine_schema import RESULT_LABELS, Rule, first_rank
+from .exposition import Located, PageReader
+
+LEARN_EVERY = 24
+"""Pages; two minutes at the default pace."""
+Rows = list[int]
+
+
+@dataclass(slots=True)
+class _Histogram:
+    """The rows of one histogram, by edge, and what they said last."""
+
+    rows: dict[float, Rows] = field(default_factory=dict)
+    latest: Buckets = field(default_factory=dict)
+    changed: bool = True
+
+    def buckets(self, values: Sequence[float]) -> Buckets:
+        """The same object as long as nothing changed."""
+        if self.changed:
+            self.changed = False
+            self.latest = {edge: _sum(values, rows) for edge, rows in self.rows.items()}
+        return self.latest
+
+
+class EnginePage:
+    """One engine's page; `fields` as `engine_schema.fields_with` gives them. One thread calls it."""
+
+    def __init__(self, fields: Mapping[str, tuple[Rule, tuple[str, ...]]]) -> None:
+        self._fields = fields
+        self._reader = PageReader(engine_schema.names_of(fields) | SERIES)
+        self._count = self._uses = 0
+        self._places: list[tuple[int, int]] = []
+        """Of each row: its line's number, and where in it the number begins."""
+        self._lines: list[str] = []
+        self._values: list[float] = []
+        self._owners: list[_Histogram | None] = []
+        self._figures: dict[str, tuple[Rule, Rows]] = {}
+        self._histograms: dict[str, _Histogram] = {}
+
+    def read(self, text: str) -> tuple[dict[str, float], dict[str, Buckets]]:
+        """What `engine_schema.read_page` and `engine_latency.read_buckets` say of it."""
+        lines = text.split("\n")
+        if len(lines) != self._count or self._uses >= LEARN_EVERY or not self._same(lines):
+            self._learn(lines)
+        self._uses += 1
+        values = self._values
+        figures = {
+            name: max(values[row] for row in rows) if rule == "max" else _sum(values, rows)
+            for name, (rule, rows) in self._figures.items()
+        }
+        return figures, {name: one.buckets(values) for name, one in self._histograms.items()}
+
+    def _same(self, lines: Sequence[str]) -> bool:
+        """Take the numbers of a page of the known form; False when it has another."""
+        known, values, owners = self._lines, self._values, self._owners
+        for row, (at, end) in enumerate(self._places):
+            line, before = lines[at], known[row]
+            if line == before:
+                continue
+            try:
+                if line[:end] != before[:end]:
+                    return False
+                values[row] = float(line[end:].split(None, 1)[0])
+            except (ValueError, IndexError):
+                return False
+            known[row] = line
+            owner = owners[row]
+            if owner is not None:
+                owner.changed = True
+        return True
+
+    # -- learning --------------------------------------------------------------------------------------------
+
+    def _learn(self, lines: Sequence[str]) -> None:
+        self._count, self._uses = 0, 0  # until all of it is learned nothing is
+        located = [one for one in self._reader.locate(lines) if first_rank(one.labels)]
+        self._places = [(one.line, one.end) for one in located]
+        self._lines, self._values = [lines[one.line] for one in located], [one.value for one in located]
+        series: dict[str, Rows] = {}
+        for row, one in enumerate(located):
+            series.setdefault(one.name, []).append(row)
+        self._figures = self._learned_figures(series, located)
+        self._histograms = _learned_histograms(series, located)
+        self._owners = [None] * len(located)
+        for histogram in self._histograms.values():
+            for row in (row for rows in histogram.rows.values() for row in rows):
+                self._owners[row] = histogram
+        self._count = len(lines)
+
+    def _learned_figures(
+        self, series: Mapping[str, Rows], located: Sequence[Located]
+    ) -> dict[str, tuple[Rule, Rows]]:
+        found: dict[str, tuple[Rule, Rows]] = {}
+        for figure, (rule, candidates) in self._fields.items():
+            name = next((name for name in candidates if name in series), None)
+            if name is not None:
+                found[figure] = (rule, series[name])
+        for name, label in RESULT_LABELS.items():
+            for row in series.get(name, ()):
+                result = f"requests.{located[row].labels.get(label, 'other')}_total"
+                found.setdefault(result, ("sum", []))[1].append(row)
+        return found
+
+
+def _learned_histograms(series: Mapping[str, Rows], located: Sequence[Located]) -> dict[str, _Histogram]:
+    found: dict[str, _Histogram] = {}
+    for figure, names in HISTOGRAMS.items():
+        name = next((name for name in names if f"{name}_bucket" in series or f"{name}_sum" in series), None)
+        if name is not None:
+            histogram = found[figure] = _Histogram()
+            for row in sorted((*series.get(f"{name}_bucket", ()), *series.get(f"{name}_sum", ()))):
+                histogram.rows.setdefault(edge_of(located[row].name, located[row].labels), []).append(row)
+    return found
+
+
+def _sum(values: Sequence[float], rows: Rows) -> float:
+    return values[rows[0]] if len(rows) == 1 else sum(values[row] for row in rows)

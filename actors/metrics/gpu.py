@@ -6,6 +6,7 @@ outside.
 """
 
 import ctypes
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from .gpu_queries import QUERIES, Figures, Pace, Query
 
 VERSION_FILE = Path("/sys/module/nvidia/version")
 """Of the loaded kernel module; another than at the start means that the driver was changed under us."""
+VERSION_MAX_BYTES = 256
 RETRY_S = 60.0
 """Between two tries to find a driver that is not loaded, or a GPU that is lost."""
 XID_EVENT = 0x8
@@ -110,10 +112,17 @@ class Gpus:
             self._nvml.nvmlShutdown()
 
     def _module(self) -> str:
+        """Asked every second: three calls of the kernel, and nothing kept open of a module that may be unloaded."""
         try:
-            return self._version_file.read_text(encoding="ascii").strip()
+            descriptor = os.open(self._version_file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return ""
+        try:
+            return os.read(descriptor, VERSION_MAX_BYTES).decode("ascii", "replace").strip()
+        except OSError:
+            return ""
+        finally:
+            os.close(descriptor)
 
     @property
     def uuids(self) -> tuple[str, ...]:

@@ -16,12 +16,12 @@ SECTOR_BYTES = 512
 MICRO = 1_000_000
 PRESSURE = ("cpu", "memory", "io")
 MEMORY = {
-    b"MemTotal": "total",
-    b"MemFree": "free",
-    b"MemAvailable": "available",
-    b"Cached": "cached",
-    b"SwapTotal": "swap_total",
-    b"SwapFree": "swap_free",
+    b"MemTotal:": "total",
+    b"\nMemFree:": "free",
+    b"\nMemAvailable:": "available",
+    b"\nCached:": "cached",
+    b"\nSwapTotal:": "swap_total",
+    b"\nSwapFree:": "swap_free",
 }
 NOT_DISKS = (b"loop", b"ram", b"dm-", b"md", b"zram", b"sr", b"fd")
 """Devices that are no disk of their own: what they do is done by another, or by memory."""
@@ -119,12 +119,11 @@ def read_memory(kept: Kept) -> Mapping[str, int]:
     """Bytes of `total`, `available`, `free`, `cached`, `swap_total` and `swap_free` memory."""
     text = kept.raw("/proc/meminfo") or b""
     found: dict[str, int] = {}
-    for line in text[:2_048].split(b"\n"):
-        name, _, rest = line.partition(b":")
-        if name in MEMORY:
-            found[MEMORY[name]] = int(rest.split(None, 1)[0]) * KIB
-            if len(found) == len(MEMORY):
-                break
+    for word, name in MEMORY.items():
+        at = text.find(word)
+        if at >= 0:
+            start = at + len(word)
+            found[name] = int(text[start : text.index(b"kB", start)]) * KIB
     return found
 
 

@@ -62,7 +62,7 @@ ROOMS = ("host", "disks", "drivers", "gpus", "containers", "engines", "agent", "
 
 def _flatten(found: dict[str, Any], prefix: str, values: Figures) -> None:
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  # the second costs ten times as much
             _flatten(found, f"{prefix}.{key}", value)
         else:
             found[f"{prefix}.{key}"] = value

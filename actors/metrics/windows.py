@@ -46,6 +46,32 @@ class Window:
         return (self._kept[-1][1] - self._kept[0][1]) / self.covers_s
 
 
+class Grown:
+    """What a counter grew by in the last `span_s` seconds, of one that seldom moves: its steps alone are kept."""
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self._seen = 0
+        self._before = self._total = 0.0
+        self._steps: deque[tuple[float, float]] = deque(maxlen=SAMPLES_MAX)
+
+    def see(self, at_s: float, value: float) -> None:
+        """The counter now; a step down is a reset and counts from zero."""
+        if self._seen and value != self._before:
+            if len(self._steps) == SAMPLES_MAX:
+                self._total -= self._steps[0][1]
+            self._steps.append((at_s, _step(self._before, value)))
+            self._total += self._steps[-1][1]
+        self._seen += 1
+        self._before = value
+        while self._steps and self._steps[0][0] <= at_s - self.span_s:
+            self._total -= self._steps.popleft()[1]
+
+    def growth(self) -> float | None:
+        """Over the span; None before the second value."""
+        return self._total if self._seen > 1 else None
+
+
 def _step(before: float, after: float) -> float:
     return after - before if after >= before else after
 

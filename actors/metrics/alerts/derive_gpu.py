@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actors.facts import EngineFacts
-from actors.metrics.windows import Growth, Recent, Window
+from actors.metrics.windows import Grown, Growth, Recent, Window
 
 MINUTE_S = 60.0
 TEN_MINUTES_S = 600.0
@@ -14,6 +14,7 @@ SLOWDOWN_C = 90.0
 BUSY = 0.05
 """Below it a GPU does nothing; above it its link runs at its full width."""
 XID_CLASSES = ("fatal", "memory", "app")
+XIDS = tuple((f"xid_{name}_total", f"xid_{name}_new") for name in XID_CLASSES)
 SAME = (
     "ecc_uncorrectable",
     "remap_pending",
@@ -30,32 +31,37 @@ class GpuSignals:
     """One GPU between two looks."""
 
     def __init__(self) -> None:
-        self._xids = {name: Growth() for name in XID_CLASSES}
+        self._xids = {total: Growth() for total, _ in XIDS}
         self._faults = Growth()
         self._faults_10m = Recent(TEN_MINUTES_S)
         self._thermal, self._brake = Window(MINUTE_S), Window(MINUTE_S)
-        self._corrected, self._replays = Window(HOUR_S), Window(HOUR_S)
+        self._corrected, self._replays = Grown(HOUR_S), Grown(HOUR_S)
+        self._means = ((self._thermal, "throttle_thermal"), (self._brake, "throttle_brake"))
+        self._counters = ((self._corrected, "ecc_corrected"), (self._replays, "pcie_replays"))
         self._link_errors = Growth()
         self._links_most = 0
 
     def see(self, gpu: Mapping[str, Any], now_s: float) -> None:
         """A new look."""
         for name, growth in self._xids.items():
-            if gpu.get(f"xid_{name}_total") is not None:
-                growth.see(gpu[f"xid_{name}_total"])
-        if gpu.get("xid_app_total") is not None:
-            self._faults.see(gpu["xid_app_total"])
+            total = gpu.get(name)
+            if total is not None:
+                growth.see(total)
+        faults = gpu.get("xid_app_total")
+        if faults is not None:
+            self._faults.see(faults)
             self._faults_10m.add(now_s, self._faults.take())
-        for window, name in (
-            (self._thermal, "throttle_thermal"),
-            (self._brake, "throttle_brake"),
-            (self._corrected, "ecc_corrected"),
-            (self._replays, "pcie_replays"),
-        ):
-            if gpu.get(name) is not None:
-                window.add(now_s, float(gpu[name]))
-        if gpu.get("nvlink_errors") is not None:
-            self._link_errors.see(gpu["nvlink_errors"])
+        for window, name in self._means:
+            value = gpu.get(name)
+            if value is not None:
+                window.add(now_s, float(value))
+        for counter, name in self._counters:
+            value = gpu.get(name)
+            if value is not None:
+                counter.see(now_s, value)
+        errors = gpu.get("nvlink_errors")
+        if errors is not None:
+            self._link_errors.see(errors)
         self._links_most = max(self._links_most, gpu.get("nvlinks_up") or 0)
 
     def figures(
@@ -66,9 +72,9 @@ class GpuSignals:
         found["lost"] = int(bool(gpu.get("lost")))
         found["xid_engine"] = holder.name if holder else "none of ours"
         found["xid_app_10m"] = self._faults_10m.total(now_s)
-        for name, growth in self._xids.items():
-            if gpu.get(f"xid_{name}_total") is not None:
-                found[f"xid_{name}_new"] = growth.take()
+        for total, new in XIDS:
+            if gpu.get(total) is not None:
+                found[new] = self._xids[total].take()
         if gpu.get("throttle_thermal") is not None:
             found["throttle_thermal_share"], found["throttle_brake_share"] = self._thermal.mean(), self._brake.mean()
         found["ecc_corrected_per_hour"] = self._corrected.growth()

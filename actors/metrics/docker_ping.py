@@ -3,25 +3,14 @@
 So a hang of that room's calls is seen from outside it, and the answer costs no client library.
 """
 
-import http.client
 import json
-import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .plain_http import ask, connected, connected_to_file
+
 ANSWER_MAX_BYTES = 1_024
 INFO_MAX_BYTES = 1 << 20
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def docker_answers(docker_host: str, timeout_s: float) -> bool:
@@ -40,18 +29,12 @@ def docker_root(docker_host: str, timeout_s: float) -> Path | None:
 
 def _get(docker_host: str, path: str, timeout_s: float, most: int) -> bytes | None:
     parts = urlsplit(docker_host)
-    connection = (
-        _UnixConnection(parts.path, timeout_s)
-        if parts.scheme == "unix"
-        else http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    )
     try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read(most)
-    except (OSError, http.client.HTTPException):
+        with (
+            connected_to_file(parts.path, timeout_s)
+            if parts.scheme == "unix"
+            else connected(parts.hostname or "", parts.port or 0, timeout_s)
+        ) as connection:
+            return ask(connection, parts.hostname or "localhost", path, timeout_s, most)
+    except (OSError, ValueError):
         return None
-    else:
-        return body if response.status == http.client.OK else None
-    finally:
-        connection.close()

@@ -1,9 +1,10 @@
 """One engine's metrics page, read again and again: to the schema's figures and the histograms. Pure.
 
-An engine writes the same lines in the same order each time, and between two looks most do not even change. So where
-each wanted series stands, and what it counts for, is learned once; afterwards only lines that are others than at the
-last look are read. A page of another form is learned anew, and every page after so many looks: a series that took the
-very place of one that nobody wants would not show otherwise.
+An engine writes the same lines in the same order each time, and between two looks most do not even change. So what
+each wanted series counts for is learned once, block by block of lines that stand together; afterwards a block is found
+by its first line, and read only when it is another than at the last look. The rest of the page is never touched. A
+page with more or fewer lines is learned anew, and every page after so many looks: a series that took the place of one
+that nobody wants would not show otherwise.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from .exposition import Located, PageReader
 
 LEARN_EVERY = 24
 """Pages; two minutes at the default pace."""
+ENDS = ("\n", "")
 Rows = list[int]
 
 
@@ -36,6 +38,20 @@ class _Histogram:
         return self.latest
 
 
+@dataclass(slots=True)
+class _Block:
+    """Rows whose lines follow each other."""
+
+    first: int
+    key: str
+    """A line's end and what the first line begins with, up to its number."""
+    lines: list[str]
+    ends: list[int]
+    """Where in each line the number begins."""
+    text: str = ""
+    """Its lines as they stood last."""
+
+
 class EnginePage:
     """One engine's page; `fields` as `engine_schema.fields_with` gives them. One thread calls it."""
 
@@ -43,9 +59,7 @@ class EnginePage:
         self._fields = fields
         self._reader = PageReader(engine_schema.names_of(fields) | SERIES)
         self._count = self._uses = 0
-        self._places: list[tuple[int, int]] = []
-        """Of each row: its line's number, and where in it the number begins."""
-        self._lines: list[str] = []
+        self._blocks: list[_Block] = []
         self._values: list[float] = []
         self._owners: list[_Histogram | None] = []
         self._figures: dict[str, tuple[Rule, Rows]] = {}
@@ -53,9 +67,9 @@ class EnginePage:
 
     def read(self, text: str) -> tuple[dict[str, float], dict[str, Buckets]]:
         """What `engine_schema.read_page` and `engine_latency.read_buckets` say of it."""
-        lines = text.split("\n")
-        if len(lines) != self._count or self._uses >= LEARN_EVERY or not self._same(lines):
-            self._learn(lines)
+        text = f"\n{text}"
+        if text.count("\n") != self._count or self._uses >= LEARN_EVERY or not self._same(text):
+            self._learn(text.split("\n"))
         self._uses += 1
         values = self._values
         figures = {
@@ -64,11 +78,28 @@ class EnginePage:
         }
         return figures, {name: one.buckets(values) for name, one in self._histograms.items()}
 
-    def _same(self, lines: Sequence[str]) -> bool:
+    def _same(self, text: str) -> bool:
         """Take the numbers of a page of the known form; False when it has another."""
-        known, values, owners = self._lines, self._values, self._owners
-        for row, (at, end) in enumerate(self._places):
-            line, before = lines[at], known[row]
+        at = 0
+        for block in self._blocks:
+            at = text.find(block.key, at) + 1
+            if at == 0:
+                return False
+            after = at + len(block.text)
+            if not (text.startswith(block.text, at) and text[after : after + 1] in ENDS):
+                end = text.find("\n#", at)
+                if not self._changed(block, text[at : end if end >= 0 else len(text)].split("\n")):
+                    return False
+            at += len(block.text)
+        return True
+
+    def _changed(self, block: _Block, lines: list[str]) -> bool:
+        """Read what is other than before; False when these are not its lines. More may follow them."""
+        values, owners = self._values, self._owners
+        count = len(block.lines)
+        if len(lines) < count:
+            return False
+        for row, (line, before, end) in enumerate(zip(lines, block.lines, block.ends, strict=False), block.first):
             if line == before:
                 continue
             try:
@@ -77,10 +108,11 @@ class EnginePage:
                 values[row] = float(line[end:].split(None, 1)[0])
             except (ValueError, IndexError):
                 return False
-            known[row] = line
             owner = owners[row]
             if owner is not None:
                 owner.changed = True
+        block.lines = lines[:count]
+        block.text = "\n".join(block.lines)
         return True
 
     # -- learning --------------------------------------------------------------------------------------------
@@ -88,8 +120,8 @@ class EnginePage:
     def _learn(self, lines: Sequence[str]) -> None:
         self._count, self._uses = 0, 0  # until all of it is learned nothing is
         located = [one for one in self._reader.locate(lines) if first_rank(one.labels)]
-        self._places = [(one.line, one.end) for one in located]
-        self._lines, self._values = [lines[one.line] for one in located], [one.value for one in located]
+        self._blocks = _blocks(lines, located)
+        self._values = [one.value for one in located]
         series: dict[str, Rows] = {}
         for row, one in enumerate(located):
             series.setdefault(one.name, []).append(row)
@@ -99,7 +131,7 @@ class EnginePage:
         for histogram in self._histograms.values():
             for row in (row for rows in histogram.rows.values() for row in rows):
                 self._owners[row] = histogram
-        self._count = len(lines)
+        self._count = len(lines) - 1
 
     def _learned_figures(
         self, series: Mapping[str, Rows], located: Sequence[Located]
@@ -114,6 +146,22 @@ class EnginePage:
                 result = f"requests.{located[row].labels.get(label, 'other')}_total"
                 found.setdefault(result, ("sum", []))[1].append(row)
         return found
+
+
+def _blocks(lines: Sequence[str], located: Sequence[Located]) -> list[_Block]:
+    found: list[_Block] = []
+    expected = -1
+    for row, one in enumerate(located):
+        line = lines[one.line]
+        end = one.end if line[one.end - 1] == "}" else one.end + 1  # a bare name ends with what follows it
+        if one.line != expected:
+            found.append(_Block(row, f"\n{line[:end]}", [], []))
+        found[-1].lines.append(line)
+        found[-1].ends.append(end)
+        expected = one.line + 1
+    for block in found:
+        block.text = "\n".join(block.lines)
+    return found
 
 
 def _learned_histograms(series: Mapping[str, Rows], located: Sequence[Located]) -> dict[str, _Histogram]:

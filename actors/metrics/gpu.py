@@ -46,7 +46,7 @@ class Gpus:
     """All GPUs of one driver; one thread calls it. Without a driver there are none, and that is no fault."""
 
     def __init__(self, version_file: Path = VERSION_FILE, slow_s: float = 15.0) -> None:
-        self._version_file, self._slow_s = version_file, slow_s
+        self._version_file, self._slow_s = str(version_file), slow_s
         self._nvml: Any = None
         self._kept: dict[str, _Kept] = {}
         self._seen: set[str] = set()

@@ -33,13 +33,14 @@ typedef enum {
 
 typedef struct { char who[16], key[64], value[TEXT_MAX]; } line;
 typedef struct { int number, slice; } gpu; /* slice: of a GPU in MIG mode, else -1 */
-typedef struct { u64 wanted[GPUS_MAX]; int seen; } event_set;
+typedef struct event_set { u64 wanted[GPUS_MAX]; int seen, watch; struct event_set *next; } event_set;
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static line lines[LINES_MAX];
 static int line_count;
 static struct stat read_as;
 static int started;
+static event_set *sets;
 static gpu gpus[GPUS_MAX], slices[GPUS_MAX][8];
 
 /* -- the file ------------------------------------------------------------------------------------------------- */
@@ -161,7 +162,11 @@ EXPORT code nvmlInitWithFlags(u32 flags) {
 EXPORT code nvmlShutdown(void) {
     pthread_mutex_lock(&guard);
     if (!started) return leave(UNINITIALIZED);
-    started--;
+    if (!--started)
+        for (event_set *set = sets; set; set = set->next) {
+            if (set->watch >= 0) close(set->watch);
+            set->watch = -1;
+        }
     return leave(SUCCESS);
 }
 EXPORT const char *nvmlErrorString(code result) {
@@ -360,19 +365,6 @@ static int events(void) { /* how many `system xid.N` there are */
     for (int i = 0; i < line_count; i++) found += !strncmp(lines[i].key, "xid.", 4);
     return found;
 }
-EXPORT code nvmlEventSetCreate(event_set **out) {
-    SYSTEM(nvmlEventSetCreate);
-    *out = calloc(1, sizeof **out);
-    (*out)->seen = events(); /* what happened before is not told */
-    return leave(SUCCESS);
-}
-ONE(u64, nvmlDeviceGetSupportedEventTypes, "event_types", 0x1f)
-EXPORT code nvmlDeviceRegisterEvents(gpu *which, u64 kinds, event_set *set) {
-    GPU(nvmlDeviceRegisterEvents);
-    if (kinds & ~MINE("event_types", 0x1f)) return leave(NOT_SUPPORTED);
-    set->wanted[which->number] |= kinds;
-    return leave(SUCCESS);
-}
 static int watched(void) { /* the folder of the file: a blocked wait costs nothing, as with the real library */
     char folder[TEXT_MAX * 2];
     const char *path = getenv("FAKE_NVML");
@@ -384,6 +376,22 @@ static int watched(void) { /* the folder of the file: a blocked wait costs nothi
     return watch;
 }
 
+EXPORT code nvmlEventSetCreate(event_set **out) {
+    SYSTEM(nvmlEventSetCreate);
+    *out = calloc(1, sizeof **out);
+    (*out)->seen = events(); /* what happened before is not told */
+    (*out)->watch = watched();
+    (*out)->next = sets;
+    sets = *out;
+    return leave(SUCCESS);
+}
+ONE(u64, nvmlDeviceGetSupportedEventTypes, "event_types", 0x1f)
+EXPORT code nvmlDeviceRegisterEvents(gpu *which, u64 kinds, event_set *set) {
+    GPU(nvmlDeviceRegisterEvents);
+    if (kinds & ~MINE("event_types", 0x1f)) return leave(NOT_SUPPORTED);
+    set->wanted[which->number] |= kinds;
+    return leave(SUCCESS);
+}
 static int wait_for_change(int watch, u32 most_ms) { /* 0 when nothing changed */
     char news[4096];
     struct pollfd ready = {watch, POLLIN, 0};
@@ -406,13 +414,16 @@ static code next_event(event_set *set, event *out) {
 }
 
 EXPORT code nvmlEventSetWait_v2(event_set *set, event *out, u32 wait_ms) {
-    int watch = watched();
     code found = next_event(set, out);
-    while (found == TIMEOUT && wait_for_change(watch, wait_ms)) found = next_event(set, out);
-    if (watch >= 0) close(watch);
+    while (found == TIMEOUT && wait_for_change(set->watch, wait_ms)) found = next_event(set, out);
     return found;
 }
 EXPORT code nvmlEventSetFree(event_set *set) {
+    pthread_mutex_lock(&guard);
+    event_set **at = &sets;
+    while (*at && *at != set) at = &(*at)->next;
+    if (*at) *at = set->next;
+    if (set->watch >= 0) close(set->watch);
     free(set);
-    return SUCCESS;
+    return leave(SUCCESS);
 }

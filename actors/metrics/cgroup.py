@@ -19,6 +19,24 @@ MICRO = 1_000_000
 UNLIMITED = 1 << 60
 """Version 1 says so of a group without a limit: a number of pages near 2**63."""
 CONTROLLERS = ("cpuacct", "cpu", "memory", "pids", "blkio")
+FILES = {
+    "": (
+        "cpu.stat",
+        "memory.current",
+        "memory.stat",
+        "memory.max",
+        "memory.events",
+        "pids.current",
+        "io.stat",
+        "memory.pressure",
+    ),
+    "cpuacct": ("cpuacct.usage",),
+    "cpu": ("cpu.stat",),
+    "memory": ("memory.usage_in_bytes", "memory.stat", "memory.limit_in_bytes", "memory.oom_control"),
+    "pids": ("pids.current",),
+    "blkio": ("blkio.throttle.io_service_bytes",),
+}
+"""Hierarchy -> what is read of a group in it; "" is version 2, and then the only one."""
 PARENTS = ("docker/{id}", "system.slice/docker-{id}.scope")
 """Where Docker's two drivers put a container below a hierarchy."""
 FOLDERS_MAX = 4_000
@@ -32,6 +50,8 @@ class _Group:
     """Where one container's files are; the key "" is version 2."""
 
     folders: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """Name -> path of each file that is read."""
 
     @property
     def whole(self) -> str | None:
@@ -51,7 +71,7 @@ class Groups:
         group = self._group(container_id, pid)
         if group is None:
             return None
-        figures = self._v2(group.folders[""]) if "" in group.folders else self._v1(group.folders)
+        figures = self._v2(group.files) if "" in group.folders else self._v1(group.files)
         if not figures:
             self._forget((container_id or "", pid))
             return None
@@ -83,7 +103,7 @@ class Groups:
             folders = self._told(container_id, pid) or self._searched(container_id)
             if not folders:
                 return None
-            found = self._groups[key] = _Group(folders)
+            found = self._groups[key] = _Group(folders, _files(folders))
         return found
 
     def _told(self, container_id: str | None, pid: int | None) -> dict[str, str]:
@@ -141,48 +161,51 @@ class Groups:
 
     # -- what it says ----------------------------------------------------------------------------------------
 
-    def _v1(self, folders: dict[str, str]) -> Figures:
+    def _v1(self, files: dict[str, str]) -> Figures:
         raw = self._kept.raw
         figures: Figures = {}
-        if "cpuacct" in folders:
-            _put(figures, "cpu_s_total", _whole(raw(f"{folders['cpuacct']}/cpuacct.usage")), NANO)
-        if "cpu" in folders:
-            text = raw(f"{folders['cpu']}/cpu.stat") or b""
-            _put(figures, "throttled_s_total", number_after(text, b"throttled_time "), NANO)
-        memory = folders.get("memory")
-        if memory is not None:
-            used = _whole(raw(f"{memory}/memory.usage_in_bytes"))
-            cache = number_after(raw(f"{memory}/memory.stat") or b"", b"\ntotal_inactive_file ")
+        if "cpuacct.usage" in files:
+            _put(figures, "cpu_s_total", _whole(raw(files["cpuacct.usage"])), NANO)
+        if "cpu.stat" in files:
+            _put(figures, "throttled_s_total", number_after(raw(files["cpu.stat"]) or b"", b"throttled_time "), NANO)
+        if "memory.stat" in files:
+            used = _whole(raw(files["memory.usage_in_bytes"]))
+            cache = number_after(raw(files["memory.stat"]) or b"", b"\ntotal_inactive_file ")
             _put(figures, "memory_bytes", _less(used, cache))
-            limit = _whole(raw(f"{memory}/memory.limit_in_bytes"))
+            limit = _whole(raw(files["memory.limit_in_bytes"]))
             _put(figures, "memory_limit_bytes", limit if limit is not None and limit < UNLIMITED else None)
-            _put(figures, "oom_kills", number_after(raw(f"{memory}/memory.oom_control") or b"", b"oom_kill "))
-        if "pids" in folders:
-            _put(figures, "processes", _whole(raw(f"{folders['pids']}/pids.current")))
-        if "blkio" in folders:
-            text = raw(f"{folders['blkio']}/blkio.throttle.io_service_bytes") or b""
+            _put(figures, "oom_kills", number_after(raw(files["memory.oom_control"]) or b"", b"oom_kill "))
+        if "pids.current" in files:
+            _put(figures, "processes", _whole(raw(files["pids.current"])))
+        if "blkio.throttle.io_service_bytes" in files:
+            text = raw(files["blkio.throttle.io_service_bytes"]) or b""
             read, written = _sum_after(text, b" Read "), _sum_after(text, b" Write ")
             figures["read_bytes_total"], figures["written_bytes_total"] = read, written
         return figures
 
-    def _v2(self, folder: str) -> Figures:
+    def _v2(self, files: dict[str, str]) -> Figures:
         raw = self._kept.raw
         figures: Figures = {}
-        text = raw(f"{folder}/cpu.stat") or b""
+        text = raw(files["cpu.stat"]) or b""
         _put(figures, "cpu_s_total", number_after(text, b"usage_usec "), MICRO)
         _put(figures, "throttled_s_total", number_after(text, b"throttled_usec "), MICRO)
-        used = _whole(raw(f"{folder}/memory.current"))
-        cache = number_after(raw(f"{folder}/memory.stat") or b"", b"\ninactive_file ")
+        used = _whole(raw(files["memory.current"]))
+        cache = number_after(raw(files["memory.stat"]) or b"", b"\ninactive_file ")
         _put(figures, "memory_bytes", _less(used, cache))
-        _put(figures, "memory_limit_bytes", _whole(raw(f"{folder}/memory.max")))
-        _put(figures, "oom_kills", number_after(raw(f"{folder}/memory.events") or b"", b"\noom_kill "))
-        _put(figures, "processes", _whole(raw(f"{folder}/pids.current")))
-        text = raw(f"{folder}/io.stat") or b""
+        _put(figures, "memory_limit_bytes", _whole(raw(files["memory.max"])))
+        _put(figures, "oom_kills", number_after(raw(files["memory.events"]) or b"", b"\noom_kill "))
+        _put(figures, "processes", _whole(raw(files["pids.current"])))
+        text = raw(files["io.stat"]) or b""
         if figures:
             figures["read_bytes_total"] = _sum_after(text, b" rbytes=", b" ")
             figures["written_bytes_total"] = _sum_after(text, b" wbytes=", b" ")
-            pressure_of(figures, raw(f"{folder}/memory.pressure"), "pressure.memory.")
+            pressure_of(figures, raw(files["memory.pressure"]), "pressure.memory.")
         return figures
+
+
+def _files(folders: dict[str, str]) -> dict[str, str]:
+    """Paths are made once: they are long, and a new text is hashed anew each time."""
+    return {name: f"{folders[which]}/{name}" for which, names in FILES.items() if which in folders for name in names}
 
 
 def _put(figures: Figures, name: str, value: int | None, per: int | None = None) -> None:

@@ -133,9 +133,7 @@ class EnginePage:
                 self._owners[row] = histogram
         self._count = len(lines) - 1
 
-    def _learned_figures(
-        self, series: Mapping[str, Rows], located: Sequence[Located]
-    ) -> dict[str, tuple[Rule, Rows]]:
+    def _learned_figures(self, series: Mapping[str, Rows], located: Sequence[Located]) -> dict[str, tuple[Rule, Rows]]:
         found: dict[str, tuple[Rule, Rows]] = {}
         for figure, (rule, candidates) in self._fields.items():
             name = next((name for name in candidates if name in series), None)

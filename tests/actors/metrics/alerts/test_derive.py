@@ -11,7 +11,7 @@ from actors.facts import EngineFacts, LinkChanged
 from actors.metrics.alerts.derive import Signals
 from actors.metrics.alerts.signals import SIGNALS
 from actors.metrics.snapshot import Snapshot
-from actors.metrics.windows import Growth, Recent, Window
+from actors.metrics.windows import Grown, Growth, Recent, Window
 from config.metrics import MetricsSettings
 
 SETTINGS = MetricsSettings(ttft_p95_target_s=2.0)
@@ -246,3 +246,18 @@ def test_a_window_that_counts_as_it_goes_is_what_counting_anew_says(steps):
         grown = sum(new - old if new >= old else new for old, new in itertools.pairwise(values))
         assert window.mean() == pytest.approx(sum(values) / len(values))
         assert window.growth() == (None if len(kept) < 2 else pytest.approx(grown))
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 40.0), st.integers(0, 5)), min_size=1, max_size=80))
+def test_a_counter_that_seldom_moves_grows_by_the_steps_of_its_span(looks):
+    counter, at_s, seen = Grown(100.0), 0.0, []
+    for gap_s, value in looks:
+        at_s += gap_s
+        counter.see(at_s, value)
+        seen.append((at_s, value))
+        steps = [
+            (when, after - before if after >= before else after)
+            for (_, before), (when, after) in itertools.pairwise(seen)
+        ]
+        wanted = sum(grown for when, grown in steps if when > at_s - 100.0)
+        assert counter.growth() == (None if len(seen) < 2 else wanted)

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.metrics.alerts.rule import Inhibition, Kind, Rule, RuleError, Test, checked
+from actors.metrics.alerts.rules import DEFAULT_RULES
+from actors.metrics.alerts.signals import SIGNALS
 from actors.metrics.alerts.state import Memory, Moment, Phase, Samples, decode, encode, fingerprint
 from actors.metrics.alerts.step import FLAP_QUIET_S, FLAPS, STORM_BURST, STORM_PER_S, causes, firing, step
 
@@ -232,3 +234,12 @@ def test_for_any_storm_the_limit_holds_and_what_is_on_is_told_in_the_end(looks):
     on = {alert.subject for alert in firing(run.memory)}
     assert {subject for subject, state in heard.items() if state == "firing"} == on
     assert all(alert.phase is not Phase.PENDING for alert in run.memory.alerts.values())
+
+
+@given(st.sampled_from(sorted(SIGNALS)), st.data())
+def test_of_subjects_without_memory_exactly_what_is_raised_is_remembered(scope, data):
+    values = st.one_of(st.none(), st.just("words"), st.integers(-1, 6), st.floats(0.0, 200.0))
+    figures = data.draw(st.dictionaries(st.sampled_from(sorted(SIGNALS[scope])), values))
+    memory, _ = step(DEFAULT_RULES, Memory(), Samples({scope: {"one": figures}}), Moment(1_000.0, 5_000.0))
+    raised = {rule.name for rule in DEFAULT_RULES if rule.scope == scope and rule.raised(figures)}
+    assert {name for name, _ in memory.alerts} == raised

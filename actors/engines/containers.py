@@ -152,11 +152,14 @@ class DockerContainers:
 
     def first_logs(self, container_id: str, lines: int) -> Sequence[str]:
         """See Containers."""
+        client, raw = self._client, b""
         with _explained("read a log"):
-            stream = self._client.logs(container_id, stdout=True, stderr=True, stream=True, follow=False)
-            raw = b""
-            with contextlib.closing(stream):
-                for piece in stream:
+            # The package's own iterator leaves the connection open when it is not read to the end.
+            url = client._url("/containers/{0}/logs", container_id)  # noqa: SLF001  # as in create
+            response = client._get(url, params={"stdout": 1, "stderr": 1, "tail": "all"}, stream=True)  # noqa: SLF001  # as above
+            with contextlib.closing(response):
+                client._raise_for_status(response)  # noqa: SLF001  # as above
+                for piece in client._multiplexed_response_stream_helper(response):  # noqa: SLF001  # as above
                     raw += piece
                     if len(raw) > FIRST_BYTES or raw.count(b"\n") >= lines:
                         break

@@ -153,7 +153,10 @@ def main():
     threading.Thread(target=misbehave, daemon=True).start()
     while True:
         client, _ = door.accept()
-        threading.Thread(target=serve, args=(client,), daemon=True).start()
+        try:
+            threading.Thread(target=serve, args=(client,), daemon=True).start()
+        except RuntimeError:  # no thread is left where it forks: this client is not served, the next may be
+            client.close()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from actors.supervision.flag import Flag
 from .health import Asked, Seen
 from .world import Cancelled, World
 
-LOG_LINES = 200
+LOG_LINES = 400
+"""The cause of a failed start may stand some hundred lines before the end (vLLM)."""
 FIRST_LINES = 40
 
 

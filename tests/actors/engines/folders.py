@@ -17,6 +17,12 @@ class Folders:
             self.leases[holder] = source.uri
         return self.models.get(source.uri)
 
+    keep = lease
+
+    def move(self, holder, to):
+        if holder in self.leases:
+            self.leases[to] = self.leases.pop(holder)
+
     def release(self, holder):
         self.leases.pop(holder, None)
 

@@ -7,8 +7,8 @@ import weakref
 import pytest
 
 from actors.supervision.actor import Actor
-from actors.supervision.messages import RestartChild, StartChild, StopChild, WhichChildren
-from actors.supervision.spec import ChildSpec, Restart, Strategy
+from actors.supervision.messages import DeleteChild, RestartChild, StartChild, StopChild, WhichChildren
+from actors.supervision.spec import ChildSpec, Limit, Restart, Strategy
 from tests.actors.supervision.driver import Driver, child
 from tests.actors.supervision.harness import FAST, crash, leave, leave_shutdown
 
@@ -103,3 +103,17 @@ def test_c27_manual_restart_not_counted(world):
         assert root.call(RestartChild("a")).ok
         assert world.node(system, "/root/a").incarnation == life
     assert world.node(system, "/root").restarts_in_window == 0
+
+
+def test_c27_a_dynamic_child_that_was_given_up_is_forgotten_and_begun_anew(world):
+    """Starting it again finds it present; forgetting it first is what brings it back, and one that runs stays."""
+    system = world.start(world.group("pool", strategy=Strategy.DYNAMIC))
+    pool, one = system.handle("/root/pool"), system.handle("/root/pool/a")
+    assert pool.call(StartChild(world.child("a", limit=Limit(0, 60.0)))).ok
+    assert pool.call(DeleteChild("a")).error == "running"
+    one.tell(crash)
+    world.until(lambda: world.state(system, "/root/pool/a") == "gave_up", "a gave up")
+    assert pool.call(StartChild(world.child("a"))).error == "already_present"
+    assert pool.call(DeleteChild("a")).ok
+    assert pool.call(StartChild(world.child("a"))).ok
+    assert one.call(lambda actor: "here") == "here"

@@ -20,7 +20,7 @@ from actors.journal import messages as journal
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
-from actors.supervision.messages import ChildReply, DeleteChild, StartChild, StopChild, TaskDone, TaskFailed, Terminated
+from actors.supervision.messages import ChildReply, StartChild, StopChild, TaskDone, TaskFailed, Terminated
 from actors.supervision.spec import Backoff, ChildSpec, Limit
 from config.engines import EnginesSettings
 from config.policy import PolicySettings
@@ -290,7 +290,6 @@ class ManagerActor(Actor):
             wanted.name, factory, start_timeout_s=30.0, backoff=Backoff(max_s=30.0), limit=Limit(10, 600.0)
         )
         self._starting[wanted.name] = wanted.command_id
-        self._replicas.tell(DeleteChild(wanted.name))  # one that was given up would be in the way; one that runs stays
         self._replicas.tell(StartChild(spec, self.context.handle))
 
     def _replied(self, reply: ChildReply) -> None:

@@ -335,7 +335,7 @@ class ManagerActor(Actor):
     def _actor_ended(self, name: str) -> None:
         """Its supervisor gave its actor up, or it was stopped as asked."""
         if name in self._wanted and name not in self._leaving:
-            text = f"its actor failed too often; it is begun anew in {REPLICA_RETRY_S:.0f} s"
+            text = "its actor failed too often; its container is left as it is; restart the daemon to manage it again"
             self._journal.tell(journal.Emit("engine.actor_gave_up", "critical", f"engine/{name}", text))
             self.context.after(REPLICA_RETRY_S, _StartAgain(name))
 

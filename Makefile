@@ -29,7 +29,7 @@ test: check
 
 # The vLLM adapter against a real vLLM on CPU: builds its image (2 GB, about three minutes), or takes IMAGE=...@sha256:...
 test-vllm: env
-	$(BIN)/python -m pytest -m vllm -o faulthandler_timeout=0 --durations=0 tests/e2e/test_vllm.py $(if $(IMAGE),--vllm-image $(IMAGE))
+	$(BIN)/python -m pytest -m vllm --durations=0 tests/e2e/test_vllm.py $(if $(IMAGE),--vllm-image $(IMAGE))
 
 # A million mutated frames against both sides of the protocol; then guided by coverage, where atheris is installed.
 fuzz: env

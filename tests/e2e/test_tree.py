@@ -7,9 +7,10 @@ import pytest
 from actors.api.server import SOCKET_NAME
 from actors.cli.client import NoDaemonError, fetch
 from actors.journal.messages import Execute
+from actors.paths import PATHS
 from actors.supervision.messages import TaskDone
 from actors.supervision.system import System
-from actors.tree import PATHS, build
+from actors.tree import build
 from config.settings import Settings
 from tests.bed.places import short_folder
 from tests.bed.processes import wait_until

@@ -6,10 +6,12 @@ from actors.downloads.messages import StoreChanged
 from actors.engines.breaker import Breaker
 from actors.engines.kinds.base import Machine
 from actors.engines.ports import Ports
+from actors.paths import PATHS
 from actors.supervision.actor import Actor
 from actors.supervision.errors import StartFailed
 from actors.supervision.system import System
-from actors.tree import PATHS, Wiring, tree
+from actors.tree import tree
+from actors.wiring import Wiring
 from config.settings import Settings
 from tests.simulation.docker import SimClient, SimModels
 from tests.simulation.hub import SimHubClient, SimStore

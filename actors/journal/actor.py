@@ -21,11 +21,10 @@ from protocol.messages.reports import CommandAccepted, CommandResult, Event
 
 from . import messages as say
 from . import reading, words
-from .errors import JournalBusyError, JournalCorruptError
+from .errors import JournalCorruptError
+from .group_commit import GroupCommit, Write
 from .store import JournalStore, quarantine
 
-PENDING_MAX = 10_000
-"""Writes that wait while the disk refuses; beyond it the actor ends, and with it the acceptance of anything."""
 OUTBOX_FULL = "too many results wait for the master"
 HOLE = "an earlier command is not on disk"
 FORGET_EVERY_MS = 3_600_000
@@ -35,19 +34,6 @@ FORGET_EVERY_MS = 3_600_000
 @dataclass(frozen=True, slots=True)
 class _Commit:
     """To itself: everything that came before this is one transaction."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One change, what follows when it is on disk, and what when it cannot be (None: it waits and is tried again)."""
-
-    apply: Callable[[JournalStore], object]
-    after: Callable[[object], None]
-    refuse: Callable[[str], None] | None = None
-
-
-def _nothing(_result: object) -> None:
-    """Nothing follows."""
 
 
 class JournalActor(Actor):
@@ -65,9 +51,6 @@ class JournalActor(Actor):
     ) -> None:
         self._file, self._settings, self._routes, self._link, self._wall = file, settings, routes, link, wall
         self._opened = opened
-        self._pending: list[_Write] = []
-        self._commit_due = False
-        self._degraded = False
         self._forgot_ms = 0
         self._log = structlog.get_logger().bind(actor="journal")
 
@@ -82,6 +65,7 @@ class JournalActor(Actor):
             aside = quarantine(self._file, str(self._now_ms()))
             self._store = self._opened(self._file)
             note = f"{error}; kept as {aside.name}; saved: {self._store.salvage(aside)}"
+        self._writes = GroupCommit(self._store, self._settings.retry_s, self._commit_after)
         if note:
             self._emit(say.Emit("journal.damaged", "critical", "journal", note))
         self._tell_again()
@@ -105,7 +89,7 @@ class JournalActor(Actor):
     def on_stop(self, reason: str) -> None:
         """Write what waits, then close."""
         del reason
-        self._commit()
+        self._writes.commit()
         self._store.close()
 
     def on_crash(self, cause: BaseException) -> None:
@@ -117,18 +101,17 @@ class JournalActor(Actor):
         """One request; writes are only queued here, and answered after the commit."""
         match message:
             case _Commit():
-                self._commit_due = False
-                self._commit()
+                self._writes.commit(asked=True)
             case say.Accept():
                 self._accept(message)
             case say.AcceptLocal(signed=signed, by=by):
                 asker = say.Asker()
                 self._emit(say.Emit("command.local", "info", signed.command.TYPE, f"{by} asked: {signed.command_id}"))
                 self._accept(say.Accept(signed, None, expired=False, reply_to=asker))
-                self._commit()
+                self._writes.commit()
                 return asker.said
             case say.Running(command_id=command_id):
-                self._write(lambda store: store.set_command(command_id, "running", self._now_ms()))
+                self._writes.note(lambda store: store.set_command(command_id, "running", self._now_ms()))
             case say.Outcome():
                 self._outcome(message)
             case say.Emit():
@@ -140,26 +123,26 @@ class JournalActor(Actor):
             case say.Passed():
                 self._passed(message)
             case say.Again(family=family):
-                self._commit()
+                self._writes.commit()
                 self._tell_again(family)
             case say.PutDesired(desired=wanted):
-                self._write(
+                self._writes.note(
                     lambda store: store.put_desired(wanted.name, wanted.generation, wanted.spec, wanted.command_id)
                 )
             case say.DropDesired(name=name, generation=generation):
-                self._write(lambda store: store.put_desired(name, generation, None, ""))
+                self._writes.note(lambda store: store.put_desired(name, generation, None, ""))
             case say.PutState(key=key, value=value):
-                self._write(lambda store: store.put_state(key, value))
+                self._writes.note(lambda store: store.put_state(key, value))
             case say.Acknowledged(offset=offset):
-                self._write(lambda store: store.prune(offset))
+                self._writes.note(lambda store: store.prune(offset))
             case say.Resume(offset=offset, believed=believed):
-                self._write(lambda store: store.resume(offset, believed))
+                self._writes.note(lambda store: store.resume(offset, believed))
             case _:
                 return self._read(message)
         return None
 
     def _read(self, message: object) -> object:
-        self._commit()  # a reader sees everything that was said before
+        self._writes.commit()  # a reader sees everything that was said before
         match message:
             case say.LoadDesired():
                 return reading.desired(self._store)
@@ -207,7 +190,9 @@ class JournalActor(Actor):
             self._append(store, CommandAccepted(command_id=signed.command_id))
             return "expired" if ask.expired else "new"
 
-        self._queue(_Write(apply, lambda verdict: self._kept(ask, verdict), lambda why: self._not_kept(ask, why[:200])))
+        self._writes.put(
+            Write(apply, lambda verdict: self._kept(ask, verdict), lambda why: self._not_kept(ask, why[:200]))
+        )
 
     def _kept(self, ask: say.Accept, verdict: object) -> None:
         """The verdict is on disk."""
@@ -246,7 +231,7 @@ class JournalActor(Actor):
             self._tell(passed.reply_to, say.Accepted("", passed.offset, duplicate=True) if kept else refused)
 
         refuse = say.NotAccepted("", None, "E_BUSY", "the disk refuses", later=True)
-        self._queue(_Write(apply, after, lambda _why: self._tell(passed.reply_to, refuse)))
+        self._writes.put(Write(apply, after, lambda _why: self._tell(passed.reply_to, refuse)))
 
     def _refuse(self, ask: say.Accept, offset: int | None, code: str, detail: str, *, later: bool) -> None:
         self._tell(ask.reply_to, say.NotAccepted(ask.signed.command_id, offset, code, detail, later))
@@ -270,7 +255,7 @@ class JournalActor(Actor):
                 self._log.info("command.ended", command_id=outcome.command_id, state=outcome.state, why=why)
                 self._poke()
 
-        self._queue(_Write(lambda store: self._end(store, outcome), after))
+        self._writes.put(Write(lambda store: self._end(store, outcome), after))
 
     def _end(self, store: JournalStore, outcome: say.Outcome) -> bool:
         """The command's end and its result; False when it had ended before or is unknown."""
@@ -310,13 +295,13 @@ class JournalActor(Actor):
             store.add_event(words.packed(event))
             return self._append_if_room(store, event)
 
-        self._queue(_Write(apply, lambda _: self._poke()))
+        self._writes.put(Write(apply, lambda _: self._poke()))
 
     def _outgoing(self, message: Message) -> None:
         if not words.fits(message):
             self._log.error("message.too_long", word=message.TYPE)
             return
-        self._queue(_Write(lambda store: self._append_if_room(store, message), lambda _: self._poke()))
+        self._writes.put(Write(lambda store: self._append_if_room(store, message), lambda _: self._poke()))
 
     def _append_if_room(self, store: JournalStore, message: Message) -> object:
         """Results are never dropped, and a new event says more than an old one; where only results wait, none fits."""
@@ -337,52 +322,6 @@ class JournalActor(Actor):
     def _poke(self) -> None:
         self._tell(self._link, say.OutboxReady())
 
-    # -- writing ---------------------------------------------------------------------------------------------
-
-    def _write(self, apply: Callable[[JournalStore], object]) -> None:
-        self._queue(_Write(apply, _nothing))
-
-    def _queue(self, write: _Write) -> None:
-        if len(self._pending) >= PENDING_MAX:
-            raise JournalBusyError(str(self._file), f"{PENDING_MAX} writes wait", "free space on the disk")
-        self._pending.append(write)
-        if not self._commit_due:
-            self._commit_due = True
-            # While the disk refuses, what waits is tried now and then, not with each new message.
-            if self._degraded:
-                self.context.after(self._settings.retry_s, _Commit())
-            else:
-                self.context.handle.tell(_Commit())
-
-    def _commit(self) -> None:
-        """Write everything that waits; what cannot wait is refused, the rest is tried again."""
-        while self._pending:
-            batch, self._pending = self._pending, []
-            try:
-                with self._store.transaction():
-                    results = [write.apply(self._store) for write in batch]
-            except JournalBusyError as error:
-                self._refused(batch, error)
-                return
-            if self._degraded:
-                self._degraded = False
-                self._log.warning("journal.recovered")
-            for write, result in zip(batch, results, strict=True):
-                write.after(result)
-
-    def _refused(self, batch: list[_Write], error: JournalBusyError) -> None:
-        if not self._degraded:
-            self._degraded = True
-            self._log.error("journal.cannot_write", why=str(error), waiting=len(batch))
-        waiting = [write for write in batch if write.refuse is None]
-        self._pending = waiting + self._pending
-        for write in batch:
-            if write.refuse is not None:
-                write.refuse(error.why)
-        if self._pending and not self._commit_due:
-            self._commit_due = True
-            self.context.after(self._settings.retry_s, _Commit())
-
     # -- small things ----------------------------------------------------------------------------------------
 
     def _tell(self, handle: Handle | say.Asker, message: Any) -> None:
@@ -391,6 +330,13 @@ class JournalActor(Actor):
             handle.tell(message)
         except SupervisionError as error:
             self._log.debug("not_told", to=handle.path, why=str(error))
+
+    def _commit_after(self, wait_s: float) -> None:
+        """Commit when all that waits in the mailbox was read, or after a while where the disk refuses."""
+        if wait_s:
+            self.context.after(wait_s, _Commit())
+        else:
+            self.context.handle.tell(_Commit())
 
     def _now_ms(self) -> int:
         return milliseconds(self._wall())

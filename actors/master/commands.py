@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import click
 
-from .main import dir_option, json_option, operator, show
+from .options import dir_option, json_option, operator, show
 from .sending import Follow, send, wait_options
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import click
 import yaml
 
-from .main import EXIT_FAILED, dir_option, json_option, operator, show
+from .options import EXIT_FAILED, dir_option, json_option, operator, show
 from .sending import FINAL, Follow, queue, send, wait_options
 
 STREAM_POLL_S = 10.0

@@ -12,7 +12,7 @@ from protocol.keys import KeyPair, key_id
 from protocol.keyset import Keyset, KeysetBody, Role
 
 from .keyset_work import NEXT_FILE, Change, make_roots, prepare, publish, sign, signed_by
-from .main import dir_option, json_option, show
+from .options import dir_option, json_option, show
 
 ROLES = {"link": Role.LINK, "command": Role.COMMAND, "token": Role.TOKEN}
 WARN_DAYS = 30

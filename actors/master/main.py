@@ -6,49 +6,14 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong use, 3 the command was carried 
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-EXIT_FAILED = 3
-EXIT_LATE = 4
-DEFAULT_DIR = Path("/var/lib/mosalama-master")
-Command = Callable[..., Any]
-
-
-def dir_option(command: Command) -> Command:
-    """`--dir D`: where the master keeps its keys and its book."""
-    return click.option("--dir", "directory", type=click.Path(path_type=Path), default=DEFAULT_DIR, show_default=True)(
-        command
-    )
-
-
-def json_option(command: Command) -> Command:
-    """`--json`: the same for programs."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
-
-
-def operator(directory: Path, method: str, path: str, body: object = None) -> Any:
-    """One request, or exit 1 with one line."""
-    from .client import OperatorError, ask
-
-    try:
-        return ask(directory, method, path, body)
-    except OperatorError as error:
-        click.echo(str(error), err=True)
-        raise click.exceptions.Exit(1) from None
-
-
-def show(answer: Any, *, as_json: bool, render: str) -> None:
-    """JSON, or the table of that name."""
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-        return
-    from . import render as tables
-
-    getattr(tables, render)(answer)
+from . import commands, engine_commands, keyset_commands, model_commands
+from .options import dir_option, json_option, operator
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -212,8 +177,6 @@ def _certificates() -> Iterator[None]:
 
 def main() -> None:
     """The entry point."""
-    from . import commands, engine_commands, keyset_commands, model_commands
-
     for room in (commands, engine_commands, model_commands, keyset_commands):
         room.register(cli)
     sys.exit(cli())

@@ -8,7 +8,7 @@ import click
 
 from protocol.messages.model_source import kind_of
 
-from .main import dir_option, json_option
+from .options import dir_option, json_option
 from .sending import Follow, send, wait_options
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import click
 
-from .main import EXIT_FAILED, EXIT_LATE, operator, show
+from .options import EXIT_FAILED, EXIT_LATE, operator, show
 
 FINAL = frozenset({"done", "failed", "expired", "cancelled", "refused"})
 POLL_S = 10.0

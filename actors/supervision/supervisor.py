@@ -24,7 +24,6 @@ from .effects import (
     SendStop,
     Spawn,
 )
-from .errors import ActorHung
 from .future import Future, why
 from .handle import Handle
 from .incarnation import PENDING, Incarnation
@@ -39,7 +38,7 @@ from .messages import (
     Terminated,
     WhichChildren,
 )
-from .reaper import reap
+from .reaper import abandon, reap, run_cancel
 from .signals import Boot, Down, Kind, Probe, Request, Shutdown, Signal, Stop, TimerFired
 from .spec import ChildSpec, SupervisorSpec
 from .worker import ActorBehaviour
@@ -236,39 +235,6 @@ def launch(cell: Cell, spec: ChildSpec, boss: "Boss") -> Incarnation:
     cell.mailbox.attach(incarnation.consumer, spec.mailbox)
     incarnation.begin()
     return incarnation
-
-
-def abandon(left: Incarnation, reason: str) -> None:
-    """Fence an incarnation and all below it; whoever waits for its answer learns it."""
-    left.fence()
-    left.cell.mailbox.detach(left.consumer)
-    future = left.future
-    if future is not None:
-        future.fail(ActorHung(left.cell.path, f"left behind: {reason}"))
-    left.services.book.abandoned(left)
-    left.report("abandoned", severity="error", reason=reason)
-    run_cancel(left)
-    for other in list(left.services.live.values()):
-        if other.boss is left.cell.mailbox and not other.fenced:
-            other.cell.mailbox.signal(Stop("its supervisor was replaced"))
-            abandon(other, "its supervisor was replaced")
-
-
-def run_cancel(wedged: Incarnation) -> None:
-    """Run its cancel hooks in a helper worker: they may block, too."""
-
-    def hooks() -> None:
-        wedged.tasks.cancel_all()
-        if wedged.cancel_hook is not None:
-            try:
-                wedged.cancel_hook()
-            except BaseException as error:  # noqa: BLE001  # a hook's fault is an event
-                wedged.report("cancel_failed", severity="error", reason=why(error))
-
-    try:
-        wedged.runtime.spawn(f"{wedged.cell.path}#{wedged.number}:cancel", hooks)
-    except RuntimeError as error:
-        wedged.report("cancel_failed", severity="error", reason=why(error))
 
 
 def _answer(effect: Reply) -> None:

@@ -27,7 +27,7 @@ class Invariants:
         self.checked = 0
         self.jumped_at = 0.0
         """When time last jumped: what was due meanwhile is late through no fault of the supervision."""
-        self._asked, self._ended, self._numbers = [], set(), WeakKeyDictionary()
+        self._asked, self._ended, self._numbers = [], WeakKeyDictionary(), WeakKeyDictionary()
 
     def __enter__(self):
         watch, feed, do, ask = self, self._feed, self._do, self._ask
@@ -55,16 +55,17 @@ class Invariants:
 
     def new_process(self):
         """Nothing of the process before counts any more."""
-        self._asked, self._ended, self._numbers = [], set(), WeakKeyDictionary()
+        self._asked, self._ended, self._numbers = [], WeakKeyDictionary(), WeakKeyDictionary()
 
     # -- events ----------------------------------------------------------------------------------------------
 
     def before(self, behaviour, signal):
-        """I3: one end of each incarnation."""
-        if isinstance(signal, Down | Ignored):
-            end = (id(behaviour._me), signal.id, signal.incarnation)
-            self._need(end not in self._ended, f"I3: a second end of {end}")
-            self._ended.add(end)
+        """I3: one end of each incarnation. A path that nobody holds any more begins anew, with its numbers."""
+        cell = behaviour._cells.get(signal.id) if isinstance(signal, Down | Ignored) else None
+        if cell is not None:
+            ended = self._ended.setdefault(cell, set())
+            self._need(signal.incarnation not in ended, f"I3: a second end of {cell.path}#{signal.incarnation}")
+            ended.add(signal.incarnation)
 
     def spawned(self, behaviour, effect):
         """I2 and I7: incarnations grow, and nothing starts while the supervisor ends."""

@@ -15,7 +15,7 @@ FAULTS_MIN = 2_000
 HOURS_MIN = 50.0
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_200)
 def test_nothing_is_lost_done_twice_or_stopped():
     hours, faults, checks = 0.0, 0, 0
     for seed in SEEDS:
@@ -61,6 +61,7 @@ def _stops_what_serves(monkeypatch):
     monkeypatch.setattr(EngineActor, "_adopt", replace_it)
 
 
+@pytest.mark.timeout(600)
 def test_a_violation_shrinks_to_the_fewest_faults(monkeypatch):
     _stops_what_serves(monkeypatch)
     report = simulate(1, 2.0)

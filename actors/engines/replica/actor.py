@@ -93,7 +93,8 @@ class EngineActor(Life):
     def _take(self, ask: say.Become) -> None:
         """Beside the old one, in its place, or not at all."""
         wanted = ask.wanted
-        known_bad = dict(self._memory.bad_versions) if ask.update else {}
+        stopped = isinstance(self._ending, say.StopEngine)  # it begins anew: every version may be tried
+        known_bad = dict(self._memory.bad_versions) if ask.update and not stopped else {}
         refused = self._update.refuses(wanted, known_bad)
         if refused:
             self._bad = wanted.generation
@@ -155,6 +156,10 @@ class EngineActor(Life):
         self._observe() if self._task is None else self._task.cancel()
 
     def _did_end(self, _value: object) -> None:
+        """What was commanded since is taken first: it decides what follows."""
+        waited = self._update.unqueue()
+        if waited is not None:
+            self._take(waited)
         ask, self._ending, self._container = self._ending, None, None
         assert ask is not None
         if isinstance(ask, say.RestartEngine):
@@ -165,6 +170,8 @@ class EngineActor(Life):
             self._observe()
         elif self._wanted.generation > ask.generation:
             self._voice.answer(ask.command_id, "done")
+            self._good = None  # it was stopped: nothing stands in for the one that follows
+            self._memory.forget()
             self._observe()
         else:
             self._stopped(ask)
@@ -192,10 +199,11 @@ class EngineActor(Life):
             case _:
                 if not self._update.occupied:
                     self._settled()
-        queued = self._update.next()
         if self._ending is not None:
-            self._observe()
-        elif queued is not None:
+            self._observe()  # what waits is taken when that has ended
+            return
+        queued = self._update.next()
+        if queued is not None:
             self._take(queued)
 
     def _switch(self, proven: Proven) -> None:

@@ -97,6 +97,7 @@ class Memory:
 
     def forget(self) -> None:
         """The engine was stopped: what comes under its name later is another one."""
+        self.bad_versions = ()
         for key in ("budget", "good", "bad", "beside", "badversions"):
             self._put(key, b"")
 

@@ -120,8 +120,10 @@ class Update:
 
     def next(self) -> Become | None:
         """What waited, when nothing is under way any more."""
-        if self._handover is not None or self._leaving is not None:
-            return None
+        return None if self._handover is not None or self._leaving is not None else self.unqueue()
+
+    def unqueue(self) -> Become | None:
+        """What waited, whatever is under way."""
         queued, self._queued = self._queued, None
         return queued
 

@@ -14,6 +14,8 @@ RATE_S = 50.0
 FAULTS_MIN = 2_000
 HOURS_MIN = 50.0
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.mark.timeout(1_200)
 def test_nothing_is_lost_done_twice_or_stopped():

@@ -41,12 +41,16 @@ class Decision:
     history: History
 
 
-def decide(policy: RestartPolicy, history: History, cause: Cause, now: float) -> Decision:
-    """What follows a death of this cause."""
+def decide(policy: RestartPolicy, history: History, cause: Cause, now: float, *, patient: bool = False) -> Decision:
+    """What follows a death of this cause.
+
+    `patient`: the same may run all the same, since it served before, or since its safe mode asks for less: what else
+    only a change of its spec mends is tried again within the budget.
+    """
     # A clock that was set back would make them later than now; they count as of now, or they would count for ever.
     recent = tuple(min(at, now) for at in history.deaths if now - at <= policy.within_s)
     grown = replace(history, deaths=(*recent, now))
-    hopeless = cause.remedy is not Remedy.RETRY
+    hopeless = cause.remedy is Remedy.NEVER or (cause.remedy is Remedy.CHANGE and not patient)
     if hopeless or len(grown.deaths) > policy.attempts:
         return Decision(policy.retry_after_giving_up_s, gave_up=True, history=grown)
     step = len(grown.deaths) - 2

@@ -2,6 +2,8 @@
 
 LLAMA_ARG_ODD says how it misbehaves: words with commas between them, some with a number.
     exit=S          serves, and ends by itself with code 3 after S seconds
+    oom=S           the same, and says that the memory of its GPU was not enough
+    greedy=N        says so at its start and ends, unless its context is N tokens or less
     deaf            ignores SIGTERM
     hang=N          health is 200, but after N tokens no more come (0: never one)
     eat=MIB         takes so much memory a second, without end
@@ -127,6 +129,9 @@ def misbehave():
         if "exit" in ODD and time.monotonic() - STARTED > ODD["exit"]:
             say("the last word before the end")
             os._exit(3)
+        if "oom" in ODD and time.monotonic() - STARTED > ODD["oom"]:
+            say("ggml_cuda: out of memory")
+            os._exit(1)
         if "eat" in ODD:
             State.held.append(b"x" * int(ODD["eat"] * 50_000))
         if "slow" in ODD and loading():
@@ -146,6 +151,9 @@ def misbehave():
 def main():
     say(f"odd engine: {ODD}, told {sys.argv[1:]}")
     signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in ODD else lambda *_: os._exit(0))
+    if "greedy" in ODD and int(sys.argv[sys.argv.index("--ctx-size") + 1]) > ODD["greedy"]:
+        say("ggml_cuda: out of memory")
+        sys.exit(1)
     door = socket.socket()
     door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     door.bind(("0.0.0.0", PORT))

@@ -10,8 +10,9 @@ from actors.engines import messages as say
 from actors.supervision.messages import TaskDone, TaskFailed
 from protocol.messages.reports import Failure
 
-from . import handover, life, steps
+from . import handover, steps
 from .handover import Failed, Proven
+from .inquest import Inquest
 from .life import Again, Life, Probe, Retire
 from .orders import Order, follow
 from .tries import Tries, boxes_of
@@ -31,6 +32,7 @@ class EngineActor(Life):
             self._voice.waiting.clear()
         self._wanted, self._good, self._bad = known.wanted, known.good, known.bad
         self._tries = Tries(self._memory, known.history, boxes_of(known.boxes))
+        self._inquest = Inquest(self._kind, self._world, self._tries, self.context, self._wall)
         self._update = Update(self._kind, self._world, self._voice, self._memory, self.context, known.beside)
         self._facts = replace(self._facts, attempts=self._tries.lines)
         self._show("starting", "looking for its container")
@@ -44,10 +46,8 @@ class EngineActor(Life):
         match message:
             case TaskDone(name=name) | TaskFailed(name=name) if self._update.owns(name):
                 self._update_took(self._update.took(message))
-            case TaskDone(name=life.SWEEP, value=oom):
-                self._swept(oom)
-            case TaskFailed(name=life.SWEEP):
-                pass
+            case TaskDone(name=name) | TaskFailed(name=name) if self._inquest.owns(name):
+                self._cause_learned(self._inquest.took(message))
             case TaskDone(name=name, value=value):
                 self._task = None
                 getattr(self, f"_did_{name}")(value)

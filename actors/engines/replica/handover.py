@@ -17,7 +17,7 @@ from actors.supervision.tasks import Task
 
 from . import steps
 from .drain import end
-from .health import LOADING_PROBE_S, Patience, Seen, Verdict, start_budget_s
+from .health import BUSY_PROBE_S, Patience, Seen, Verdict, start_budget_s
 from .tries import Death
 from .voice import Voice
 from .world import World
@@ -197,14 +197,14 @@ class Handover:
             self._start("autopsy", steps.autopsy, self._world, self.seen.container_id)
             return None
         self._context.after(
-            LOADING_PROBE_S[0] if self._ready_at is None else PROVE_LOOK_S, NextLook(self.wanted.generation)
+            self._patience.wait_s if self._ready_at is None else PROVE_LOOK_S, NextLook(self.wanted.generation)
         )
         return None
 
     def _autopsied(self, found: steps.Autopsy) -> Outcome:
         self._dead = False
         if found.running:
-            self._context.after(LOADING_PROBE_S[0], NextLook(self.wanted.generation))
+            self._context.after(BUSY_PROBE_S, NextLook(self.wanted.generation))
             return None
         if found.removed:
             return Failed(CAUSES["removed"], "its container is gone")

@@ -13,9 +13,12 @@ from actors.engines.functional import Ask, Pulse, Rules
 from actors.engines.probe import Health
 from protocol.messages.engine_spec import Probes
 
-LOADING_PROBE_S = (0.1, 2.0)
+LOADING_PROBE_S = (0.02, 2.0)
 """First and longest wait between two looks at an engine that loads."""
-SLOWER = 1.3
+SLOWER = 1.1
+"""A look comes at most a tenth of the time so far too late; some fifty looks before they are two seconds apart."""
+BUSY_PROBE_S = 0.1
+"""Until a look that something else stood in the way of."""
 SLOWEST_LOAD_BYTES_S = 20 << 20
 """A model is given at least the time that it needs at this rate, from a slow disk."""
 MOVED_BYTES = 1 << 20

@@ -8,7 +8,7 @@ from dataclasses import replace
 from actors.clock import WallClock
 from actors.engines import messages as say
 from actors.engines.containers_api import Observed
-from actors.engines.failures import CAUSES, classify, exit_words, of_start
+from actors.engines.failures import CAUSES, Cause, classify, exit_words, of_start
 from actors.engines.kinds.base import Kind
 from actors.engines.restarts import HEALTHY_S
 from actors.facts import EngineFacts
@@ -22,9 +22,10 @@ from . import steps
 from .drain import end
 from .found import Adopt, Clear, Examine, Launch
 from .found import decide as decide_found
-from .health import LOADING_PROBE_S, Patience, Seen, Verdict, start_budget_s
+from .health import BUSY_PROBE_S, Patience, Seen, Verdict, start_budget_s
+from .inquest import Inquest
 from .memory import Memory
-from .tries import Death, Tries
+from .tries import Death, Tries, less
 from .update import Update
 from .voice import Ending, Voice
 from .world import World
@@ -34,10 +35,6 @@ BUSY_RETRY_S = 0.02
 """Until a death is looked at again while another step, a look at its health, has not ended."""
 HOPELESS = frozenset({"RefusedError", "ImageError"})
 """Failures of a launch that come back for ever unless somebody changes something."""
-
-
-SWEEP = "sweep"
-"""A task beside the steps; one that fails leaves something that the next look clears."""
 
 
 class Again:
@@ -57,6 +54,7 @@ class Life(Actor):
 
     _tries: Tries
     _update: Update
+    _inquest: Inquest
 
     def __init__(
         self, *, wanted: say.Wanted, kind: Kind, world: World, manager: Handle, journal_handle: Handle, wall: WallClock
@@ -80,6 +78,8 @@ class Life(Actor):
         """A container that Docker called dead before its start was through."""
         self._oom: str | None = None
         """A container in which something met its memory limit."""
+        self._safe_mode = ""
+        """In which way it runs with less than its spec says; empty when it does not."""
 
     def _step(self, name: str, fn: object, *args: object) -> bool:
         """Begin a blocking step; only one runs at a time."""
@@ -148,10 +148,10 @@ class Life(Actor):
 
     def _modest(self) -> say.Wanted:
         spec = self._tries.modest(self._wanted.spec)
+        self._safe_mode = "" if spec is None else f"safe mode: {less(self._wanted.spec, spec)}, for want of memory"
         if spec is None:
             return self._wanted
-        text = f"memory was not enough; it is started with less (context {spec.context_length or 'as it likes'})"
-        self._voice.emit("engine.safe_mode", "warning", text)
+        self._voice.emit("engine.safe_mode", "warning", self._safe_mode)
         return replace(self._wanted, spec=spec)
 
     def _run_launch(self, wanted: say.Wanted) -> steps.Launched:
@@ -186,7 +186,7 @@ class Life(Actor):
         probes, rules = self._wanted.spec.probes, self._world.rules
         asked = self._patience.asked(probes, rules, now, ready=ready, budget_s=self._budget_s)
         if not self._step("probe", steps.look, self._world, self._wanted, self._kind, self._container, asked):
-            self.context.after(LOADING_PROBE_S[0], Probe())
+            self.context.after(BUSY_PROBE_S, Probe())
 
     def _did_probe(self, seen: Seen) -> None:
         state, probes, now = self._facts.state, self._wanted.spec.probes, self.context.now()
@@ -221,7 +221,7 @@ class Life(Actor):
         self._ready_at = self.context.now()
         took_s = self._update.took_s = self._ready_at - self._patience.loading_since
         self._facts = replace(self._facts, ready_since=self._wall(), next_try_at=None)
-        self._show("ready", "")
+        self._show("ready", self._safe_mode)
         self._voice.emit("engine.ready", "info", f"ready after {took_s:.1f} s at {self._facts.endpoint}", took_s=took_s)
         self._answer("done")
         if not self._update.occupied:
@@ -235,6 +235,10 @@ class Life(Actor):
         if self._container is None or container_id != self._container.container_id or self._ending is not None:
             return
         if self._facts.state not in {"loading", "ready"}:
+            return
+        served = self._facts.state == "ready" and self._task is None
+        if exit_code is not None and served and self._tries.at_once(self._wanted.spec.restart, self._wall()):
+            self._died(self._inquest.open(container_id, exit_code, oom=self._oom == container_id))
             return
         if not self._step("autopsy", self._run_autopsy, container_id, exit_code, self._oom == container_id):
             self.context.after(BUSY_RETRY_S, say.ContainerChanged(container_id, "die", exit_code))
@@ -271,7 +275,7 @@ class Life(Actor):
         was_ready = self._facts.state == "ready"
         self._condemned = self._container.container_id if self._container else None
         self._container = None
-        decision = self._tries.died(death, self._wanted.spec.restart)
+        decision = self._tries.died(death, self._wanted.spec.restart, served=was_ready)
         text, name = death.text, death.cause.name
         self._voice.emit("engine.died", "error", text, cause=name, restarts=self._facts.restarts)
         facts = replace(self._facts, ready_since=None, pid=None, attempts=self._tries.lines, cause=name)
@@ -288,18 +292,18 @@ class Life(Actor):
         else:
             self._observe()
 
-    def _swept(self, oom: object) -> None:
-        """Docker says late that its memory limit killed it: the cause that was told is put right."""
-        cause = CAUSES["host_out_of_memory"]
-        if oom and self._facts.cause == "killed":
-            self._tries.correct(cause)
-            self._facts = replace(self._facts, cause=cause.name, attempts=self._tries.lines)
+    def _cause_learned(self, cause: Cause | None) -> None:
+        """What is left of the dead one says more than its death did: what was told is put right."""
+        if self._facts.attempts != self._tries.lines:
+            name = cause.name if cause else self._facts.cause
+            self._facts = replace(self._facts, attempts=self._tries.lines, cause=name)
             self._show(self._facts.state, self._facts.why)
-            self._voice.emit("engine.cause", "warning", f"what killed it: {cause.why}; {cause.do}", cause=cause.name)
+        if cause is not None:
+            self._voice.emit("engine.cause", "warning", f"why it died: {cause.why}; {cause.do}", cause=cause.name)
 
     def _sweep(self) -> None:
         if self._condemned is not None:
-            self.context.task(SWEEP, steps.sweep, self._world, self._condemned)
+            self._inquest.sweep(self._condemned)
 
     def _give_up(self, text: str, delay_s: float, *, was_ready: bool) -> None:
         self._answer("failed", self._failure(text))

@@ -115,6 +115,15 @@ def test_what_no_retry_can_mend_is_given_up_at_once():
     assert CAUSES["corrupt_file"].remedy is Remedy.NEVER
 
 
+def test_what_only_its_spec_can_mend_is_tried_again_where_it_served_before():
+    policy, cause = RestartPolicy(attempts=1), CAUSES["gpu_out_of_memory"]
+    assert decide(policy, History(), cause, 0.0).gave_up
+    first = decide(policy, History(), cause, 0.0, patient=True)
+    assert (first.gave_up, first.delay_s) == (False, 0.0)
+    assert decide(policy, first.history, cause, 1.0, patient=True).gave_up  # within its budget
+    assert decide(policy, History(), CAUSES["bad_flag"], 0.0, patient=True).gave_up
+
+
 @given(st.lists(st.floats(0, 1e6), max_size=40), st.integers(0, 10), st.floats(1, 1000))
 def test_the_budget_is_never_exceeded_within_its_window(times, attempts, within):
     policy = RestartPolicy(attempts=attempts, within_s=within)

@@ -38,7 +38,7 @@ def test_what_follows_from_what_is_there(found, known, condemned, action):
 def test_an_engine_that_loads_is_looked_at_less_and_less_often_and_not_for_ever():
     probes, patience = Probes(start_timeout_s=60.0), Patience(loading_since=100.0)
     waits = []
-    for _ in range(40):
+    for _ in range(60):
         verdict, patience = patience.loading(Seen(Health.LOADING), probes, 159.0, 60.0)
         assert verdict is Verdict.WAIT
         waits.append(patience.wait_s)

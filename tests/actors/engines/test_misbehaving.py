@@ -49,6 +49,35 @@ def test_one_that_ends_by_itself_is_started_again_until_its_budget_is_spent(odd)
     assert odd.events().count("engine.ready") == 3
 
 
+def test_one_that_served_is_back_at_once_and_why_it_died_is_told_after_that(odd):
+    first = serving(odd, "oom=0.6", restart={"attempts": 1, "backoff_min_s": 0.1})
+    odd.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "back")
+    odd.wait(lambda facts: facts.cause == "gpu_out_of_memory", "the cause is known")
+    told = [event.text for event in odd.event_list() if event.kind in {"engine.died", "engine.cause"}]
+    assert "it crashed" in told[0]
+    assert "the GPU's memory was not enough" in told[1]
+    facts = gone(odd, "gpu_out_of_memory")
+    assert all("exit 1" in attempt and "ggml_cuda: out of memory" in attempt for attempt in facts.attempts)
+    assert len(facts.attempts) == 2
+
+
+def test_one_whose_memory_is_not_enough_runs_with_less_where_its_spec_allows_that(odd, docker_engine):
+    restart = {"safe_mode": True, "attempts": 4, "backoff_min_s": 0.1}
+    facts = serving(odd, "greedy=1024", context_length=4_096, restart=restart)
+    assert "safe mode: a context of 1024 instead of 4096" in facts.why
+    with docker_engine.client() as client:
+        words = client.api.inspect_container(facts.container_id)["Args"]
+    assert words[words.index("--ctx-size") + 1] == "1024"
+    assert len(facts.attempts) == 3  # twice as its spec says, then with 2048
+    told = [event.text for event in odd.event_list() if event.kind == "engine.safe_mode"]
+    assert [text.split("context of ")[1].split()[0] for text in told] == ["2048", "1024"]
+
+
+def test_one_whose_memory_is_not_enough_is_given_up_at_once_where_its_spec_wants_it_as_it_is(odd):
+    begin(odd, "greedy=1024", context_length=4_096)
+    assert len(gone(odd, "gpu_out_of_memory").attempts) == 1
+
+
 def test_one_that_ignores_sigterm_is_killed_at_the_deadline(odd):
     serving(odd, "deaf")
     begun = time.monotonic()

@@ -80,6 +80,14 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """To the manager: this command of the engine has its end; the journal was told before."""
+
+    name: str
+    command_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
     """To the manager: the engine was stopped as asked; its actor is not needed any more."""
 

@@ -218,12 +218,12 @@ class Core(Planner):
         child.enter(Phase.GAVE_UP)
         self.plan.done(child.spec.id)
         self.emit(Report(child.spec.id, "gave_up", "critical", why, child.incarnation))
-        self.emit(Ended(child.spec.id, child.incarnation, kind))
+        self.emit(Ended(child.spec.id, child.incarnation, kind, child.last_reason))
         self._check_auto_shutdown(child)
 
     def _escalate(self, child: Child, kind: Kind, why: str) -> None:
         child.enter(Phase.STOPPED)
-        self.emit(Ended(child.spec.id, child.incarnation, kind))
+        self.emit(Ended(child.spec.id, child.incarnation, kind, child.last_reason))
         self.emit(Report(child.spec.id, "limit", "critical", why, child.incarnation))
         self.end(Kind.SHUTDOWN, f"{child.spec.id}: {why}")
 
@@ -231,7 +231,7 @@ class Core(Planner):
         child.restarts_total += 1
         delay = delay_s(child.spec.backoff, child.failures, self._rng)
         severity = "critical" if child.failures == LOUD_AFTER + 1 else "warning"
-        self.emit(Restarting(child.spec.id, child.incarnation, kind))
+        self.emit(Restarting(child.spec.id, child.incarnation, kind, child.last_reason))
         self.emit(Report(child.spec.id, "restarting", severity, child.last_reason, child.incarnation, "", delay))
         if self.spec.strategy in {Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE}:
             self.restart_group(child, delay)

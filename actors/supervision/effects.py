@@ -63,6 +63,7 @@ class Ended(Effect):
     id: str
     incarnation: int
     kind: Kind
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Restarting(Effect):
     id: str
     incarnation: int
     kind: Kind
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

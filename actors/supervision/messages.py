@@ -1,6 +1,6 @@
 """What actors and supervisors say to each other; all frozen, ids and values only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ class Terminated:
     incarnation: int
     kind: str
     final: bool
+    reason: str = field(default="", compare=False)
+    """Its last words, for people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Planner(Roster):
         child.asked = False
         if goal is Goal.WAIT and child.spec.restart is not Restart.TEMPORARY and self.mode is not Mode.ENDING:
             child.enter(Phase.WAITING)
-            self.emit(Restarting(child.spec.id, child.incarnation, kind))
+            self.emit(Restarting(child.spec.id, child.incarnation, kind, child.last_reason))
         elif goal is Goal.REPLACE and self.mode is not Mode.ENDING:
             self._replace(child)
         else:

@@ -60,7 +60,7 @@ class Roster:
     def ended(self, child: Child, kind: Kind, *, forget: bool = False) -> None:
         """The child is down for good: dynamic and temporary ones leave the table."""
         child.enter(Phase.STOPPED)
-        self.emit(Ended(child.spec.id, child.incarnation, kind))
+        self.emit(Ended(child.spec.id, child.incarnation, kind, child.last_reason))
         if forget or child.spec.restart is Restart.TEMPORARY or self.spec.strategy is Strategy.DYNAMIC:
             self.forget(child)
 

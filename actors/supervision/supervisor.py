@@ -187,7 +187,7 @@ class SupervisorBehaviour:
             cell.mailbox.close(f"ended ({effect.kind})")
         else:
             cell.mailbox.hold()
-        cell.announce(Terminated(cell.path, effect.incarnation, str(effect.kind), final))
+        cell.announce(Terminated(cell.path, effect.incarnation, str(effect.kind), final, effect.reason))
 
     def _abandon(self, effect: Abandon) -> None:
         cell = self._cells[effect.id]

@@ -1,7 +1,7 @@
 """The manager of the engines: admits, remembers what is wanted, and passes Docker's news to each engine."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -20,8 +20,7 @@ from actors.journal import messages as journal
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
-from actors.supervision.messages import ChildReply, StartChild, StopChild, TaskDone, TaskFailed, Terminated
-from actors.supervision.spec import Backoff, ChildSpec, Limit
+from actors.supervision.messages import ChildReply, TaskDone, TaskFailed, Terminated
 from config.engines import EnginesSettings
 from config.policy import PolicySettings
 from protocol.codec import decode, encode
@@ -33,25 +32,17 @@ from protocol.messages.reports import Failure
 from .admission import Admission
 from .gpu_book import GpuBook
 from .orphans import Orphans, reap
+from .replicas import Anew, Replicas
 from .vram import LOOK_S as VRAM_LOOK_S
 from .vram import Used
 
 JOURNAL_S = 10.0
 WATCH_RETRY_S = 2.0
 DRAIN_KEY = "engines.draining"
-REPLICA_RETRY_S = 60.0
-"""Until an engine's actor that was given up is begun anew."""
 
 
 class _Watch:
     """To itself: watch Docker's events again."""
-
-
-@dataclass(frozen=True, slots=True)
-class _StartAgain:
-    """To itself: begin this engine's actor anew if it is still wanted."""
-
-    name: str
 
 
 class _Settle:
@@ -90,17 +81,14 @@ class ManagerActor(Actor):
     ) -> None:
         self._settings, self._kinds = settings, kinds
         self._containers, self._models, self._machine, self._agent_id = containers, models, machine, agent_id
-        self._replicas, self._replica, self._journal = replicas, replica, journal_handle
+        self._supervisor, self._replica, self._journal = replicas, replica, journal_handle
         self._observers, self._wall, self._prober = observers, wall, prober
         self._ports = ports
         self._facts: dict[str, EngineFacts] = {}
         self._generations: dict[str, int] = {}
         self._wanted: dict[str, say.Wanted] = {}
-        self._starting: dict[str, str] = {}
         self._stopping: dict[str, int] = {}
         """Engines that were told to stop, with the generation of that command."""
-        self._leaving: set[str] = set()
-        """Engines whose actors are being taken away: a new one begins after that."""
         self._admission = Admission(settings, policy, kinds, machine)
         self._gpus = GpuBook(journal_handle, self._admission, gpu_memory)
         self._orphans = Orphans(journal_handle, settings.orphan_grace_s)
@@ -110,6 +98,9 @@ class ManagerActor(Actor):
 
     def on_start(self) -> object:
         """Start an actor for everything that is wanted; each finds its own container."""
+        self._replicas = Replicas(
+            self.context, self._supervisor, self._replica, self._journal, self._wanted, self._make
+        )
         state = self._journal.call(journal.LoadDesired(), timeout_s=JOURNAL_S)
         assert isinstance(state, journal.DesiredState)
         self._draining = self._journal.call(journal.GetState(DRAIN_KEY), timeout_s=JOURNAL_S) == b"1"
@@ -117,7 +108,7 @@ class ManagerActor(Actor):
         for desired in state.engines:
             spec = EngineSpec.model_validate(decode(desired.spec))
             gpus = self._gpus.load(desired.name)
-            self._start_replica(say.Wanted(desired.name, desired.generation, spec, "", gpus))
+            self._begin(say.Wanted(desired.name, desired.generation, spec, "", gpus))
         if self.context.incarnation > 1:
             self._journal.tell(journal.Again("engine"))  # those that the one before had begun
         self._watch()
@@ -138,15 +129,16 @@ class ManagerActor(Actor):
                     self._settle_gpus()
             case say.Gone():
                 self._gone(message)
-            case Terminated(path=path, final=True):
-                self._actor_ended(path.rpartition("/")[2])
-            case _StartAgain(name=name):
-                if name in self._wanted and name not in self._leaving:
-                    self._start_replica(self._wanted[name])
+            case say.Answered(name=name, command_id=command_id):
+                self._replicas.answered(name, command_id)
+            case Terminated(final=True):
+                self._replicas.ended(message)
+            case Anew(name=name):
+                self._replicas.anew(name)
             case ContainerEvent():
                 self._news(message)
             case ChildReply():
-                self._replied(message)
+                self._replicas.replied(message)
             case TaskDone(name="watch") | TaskFailed(name="watch"):
                 self._watch_ended(message)
             case LinkChanged():
@@ -204,7 +196,7 @@ class ManagerActor(Actor):
         known = self._wanted.get(command.name)
         if known is not None and known.generation == command.generation:
             # The same command again after a restart of ours: its engine is on the way or there.
-            self._replica(command.name).tell(say.Become(replace(known, command_id=command_id)))
+            self._replicas.command(command.name, command_id, say.Become(replace(known, command_id=command_id)))
             return
         self._check_generation(command.name, command.generation)
         others = {name: one.spec for name, one in self._wanted.items()}
@@ -222,9 +214,9 @@ class ManagerActor(Actor):
             self._wanted[wanted.name] = wanted
             crowded = self._admission.crowded(wanted.name, command.spec, others)
             update = isinstance(command, EngineUpdate)
-            self._replica(wanted.name).tell(say.Become(wanted, update=update, crowded=crowded))
+            self._replicas.command(wanted.name, command_id, say.Become(wanted, update=update, crowded=crowded))
         else:
-            self._start_replica(wanted)
+            self._begin(wanted)
 
     def _check_generation(self, name: str, generation: int) -> None:
         stored = self._generations.get(name, -1)
@@ -246,7 +238,8 @@ class ManagerActor(Actor):
             return
         # It stays in the desired state until it has ended: a daemon that dies meanwhile finds it and stops it.
         self._stopping[command.name] = command.generation
-        self._replica(command.name).tell(say.StopEngine(command_id, command.generation, command.drain_s))
+        stop = say.StopEngine(command_id, command.generation, command.drain_s)
+        self._replicas.command(command.name, command_id, stop)
 
     def _restart(self, command_id: str, command: EngineRestart) -> None:
         if command.name not in self._wanted:
@@ -255,7 +248,7 @@ class ManagerActor(Actor):
             )
         if command.generation < self._generations.get(command.name, -1):
             self._check_generation(command.name, command.generation)
-        self._replica(command.name).tell(say.RestartEngine(command_id, command.drain_s))
+        self._replicas.command(command.name, command_id, say.RestartEngine(command_id, command.drain_s))
 
     def _drain(self, command_id: str, *, enabled: bool) -> None:
         self._draining = enabled
@@ -267,50 +260,23 @@ class ManagerActor(Actor):
 
     # -- engines ---------------------------------------------------------------------------------------------
 
-    def _start_replica(self, wanted: say.Wanted) -> None:
-        kind = self._kinds.get(wanted.spec.kind)
-        if kind is None:
+    def _begin(self, wanted: say.Wanted) -> None:
+        if wanted.spec.kind not in self._kinds:
             self._log.error("engine.kind_unknown", engine=wanted.name, kind=wanted.spec.kind)
             return
         self._wanted[wanted.name] = wanted
-        if wanted.name in self._leaving:
-            return  # its supervisor's answer begins it
+        self._replicas.begin(wanted.name)
+
+    def _make(self, wanted: say.Wanted) -> Callable[[], EngineActor]:
         machine = Machine(self._machine.cpus, self._machine.memory_bytes)
         world = World(
             self._agent_id, self._containers, self._models, self._ports, self._settings, machine, self._prober
         )
         manager, journal_handle, wall = self.context.handle, self._journal, self._wall
-
-        def factory() -> EngineActor:
-            return EngineActor(
-                wanted=wanted, kind=kind, world=world, manager=manager, journal_handle=journal_handle, wall=wall
-            )
-
-        spec = ChildSpec(
-            wanted.name, factory, start_timeout_s=30.0, backoff=Backoff(max_s=30.0), limit=Limit(10, 600.0)
+        kind = self._kinds[wanted.spec.kind]
+        return lambda: EngineActor(
+            wanted=wanted, kind=kind, world=world, manager=manager, journal_handle=journal_handle, wall=wall
         )
-        self._starting[wanted.name] = wanted.command_id
-        self._replicas.tell(StartChild(spec, self.context.handle))
-
-    def _replied(self, reply: ChildReply) -> None:
-        if reply.request == "stop":
-            self._leaving.discard(reply.id)
-            if reply.id in self._wanted:
-                self._start_replica(self._wanted[reply.id])
-            return
-        command_id = self._starting.pop(reply.id, "")
-        if reply.ok:
-            self.context.watch(self._replica(reply.id))
-            return
-        if reply.error == "already_started":
-            wanted = self._wanted.get(reply.id)
-            self.context.watch(self._replica(reply.id))
-            if wanted is not None:
-                self._replica(reply.id).tell(say.Become(wanted))
-            return
-        self._log.error("engine.actor", engine=reply.id, request=reply.request, why=f"{reply.error} {reply.detail}")
-        if command_id:
-            self._fail(command_id, Failure(code="E_INTERNAL", what="its actor did not start", why=reply.detail[:2_000]))
 
     def _changed(self, facts: EngineFacts) -> None:
         self._facts[facts.name] = facts
@@ -318,6 +284,7 @@ class ManagerActor(Actor):
 
     def _gone(self, gone: say.Gone) -> None:
         self._journal.tell(journal.Outcome(gone.command_id, "done"))
+        self._replicas.answered(gone.name, gone.command_id)
         if self._stopping.get(gone.name) == gone.generation:
             del self._stopping[gone.name]
         wanted = self._wanted.get(gone.name)
@@ -328,16 +295,8 @@ class ManagerActor(Actor):
         self._gpus.gone(gone.name, self.context.now())
         self._settle_gpus()
         self._journal.tell(journal.DropDesired(gone.name, gone.generation))
-        self._leaving.add(gone.name)
-        self._replicas.tell(StopChild(gone.name, self.context.handle))
+        self._replicas.leave(gone.name)
         self._observe()
-
-    def _actor_ended(self, name: str) -> None:
-        """Its supervisor gave its actor up, or it was stopped as asked."""
-        if name in self._wanted and name not in self._leaving:
-            text = "its actor failed too often; its container is left as it is; restart the daemon to manage it again"
-            self._journal.tell(journal.Emit("engine.actor_gave_up", "critical", f"engine/{name}", text))
-            self.context.after(REPLICA_RETRY_S, _StartAgain(name))
 
     def _observe(self) -> None:
         changed = EnginesChanged(tuple(self._facts[name] for name in sorted(self._facts)))
@@ -357,7 +316,7 @@ class ManagerActor(Actor):
         self.context.task("orphans", self._containers.find, self._agent_id)
 
     def _orphans_seen(self, found: object) -> None:
-        wanted = {*self._wanted, *self._leaving, *self._stopping}
+        wanted = {*self._wanted, *self._replicas.leaving, *self._stopping}
         end = self._orphans.seen(found, wanted, self._generations, self.context.now())
         if end:
             self.context.task("reap", reap, self._containers, end)
@@ -375,7 +334,7 @@ class ManagerActor(Actor):
         self._containers.ping()
         handle.tell(_DockerUp())
         for name in tuple(self._wanted):  # what happened while nobody watched
-            self._replica(name).tell(say.LookAgain())
+            self._replicas.hint(name, say.LookAgain())
         for event in self._containers.events(self._agent_id, cancelled.is_set):
             handle.tell(event)
 
@@ -395,4 +354,5 @@ class ManagerActor(Actor):
 
     def _news(self, event: ContainerEvent) -> None:
         if event.action in {"die", "destroy", "oom"} and event.engine in self._wanted:
-            self._replica(event.engine).tell(say.ContainerChanged(event.container_id, event.action, event.exit_code))
+            changed = say.ContainerChanged(event.container_id, event.action, event.exit_code)
+            self._replicas.hint(event.engine, changed)

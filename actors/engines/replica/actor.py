@@ -127,7 +127,7 @@ class EngineActor(Life):
     def _end(self, ask: say.StopEngine | say.RestartEngine) -> None:
         done = {self._wanted.command_id, self._container.command_id if self._container else ""}
         busy = self._update.busy and isinstance(ask, say.RestartEngine)
-        match follow(self._ending, ask, done, updating=busy):
+        match follow(self._ending, ask, done, updating=busy, stopped=self._facts.state == "stopped"):
             case Order.KNOWN:
                 return
             case Order.DONE:

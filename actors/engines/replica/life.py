@@ -93,6 +93,8 @@ class Life(Actor):
     # -- what is there ---------------------------------------------------------------------------------------
 
     def _observe(self) -> None:
+        if self._facts.state == "stopped":
+            return  # its actor is about to be taken away
         self._step("observe", steps.observe, self._world, self._wanted.name)
 
     def _did_observe(self, found: tuple[Observed, ...]) -> None:

@@ -26,6 +26,7 @@ def follow(
     done: AbstractSet[str],
     *,
     updating: bool,
+    stopped: bool = False,
 ) -> Order:
     """`before` is what is being done; `done` are ids of commands whose container is here."""
     if before is not None and before.command_id == ask.command_id:
@@ -34,6 +35,6 @@ def follow(
         return Order.OBEY
     if ask.command_id in done:
         return Order.DONE
-    if isinstance(before, StopEngine):
+    if isinstance(before, StopEngine) or stopped:
         return Order.LATE
     return Order.BUSY if updating else Order.OBEY

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import structlog
 
-from actors.engines.messages import Changed
+from actors.engines.messages import Answered, Changed
 from actors.facts import EngineFacts
 from actors.journal import messages as journal
 from actors.supervision.errors import SupervisionError
@@ -35,6 +35,7 @@ class Voice:
     ) -> None:
         """What became of a command."""
         self._tell(self._journal, journal.Outcome(command_id, state, error, data or {}))
+        self.to_manager(Answered(self._name, command_id))
 
     def wait(self, command_id: str) -> bool:
         """This command waits for the engine; False when it did already, or is none."""

@@ -50,6 +50,21 @@ class ContentFault:
 class Channel:
     """Seals what we say, opens what the peer says."""
 
+    __slots__ = (
+        "_inbound",
+        "_jump",
+        "_key",
+        "_outbound",
+        "_peer",
+        "_sent_offset",
+        "_table",
+        "bind",
+        "peer_ack",
+        "received",
+        "sent",
+        "session_id",
+    )
+
     def __init__(
         self,
         *,

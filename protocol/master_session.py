@@ -7,7 +7,7 @@ from .channel import Channel, ContentFault, Received
 from .envelope import cut
 from .errors import Code, ProtocolError
 from .handshake import FEATURES, VERSIONS, check_clock, choose_version, open_step, read_step, seal_step, session_hash
-from .keys import UNBOUND, KeyPair, Purpose, digest
+from .keys import UNBOUND, KeyPair, Purpose, digest, key_id
 from .limits import HANDSHAKE_FRAME_MAX_BYTES
 from .messages.base import Message
 from .messages.control import Auth, Challenge, Hello, Rotate
@@ -39,6 +39,24 @@ class Greeting:
 class MasterSession:
     """One connection: `greet`, then `answer` with what the book says, then `receive`."""
 
+    __slots__ = (
+        "_agent_has",
+        "_certificates",
+        "_chain",
+        "_challenge",
+        "_hello",
+        "_key",
+        "_keyset_document",
+        "_keyset_version",
+        "_kid",
+        "_public",
+        "_session_id",
+        "_version",
+        "agent",
+        "channel",
+        "skew_ms",
+    )
+
     def __init__(
         self,
         link_key: KeyPair,
@@ -52,7 +70,7 @@ class MasterSession:
         self._chain = keyset_chain
         self._keyset_version, self._keyset_document = keyset_version, keyset_document
         self._certificates = certificates
-        self._public = b""
+        self._public = self._kid = b""
         self._hello = b""
         self._challenge = b""
         self._version = 0
@@ -113,16 +131,10 @@ class MasterSession:
         auth = cast("Auth", open_step(frame, Auth, self._public, Purpose.AUTH, bind))
         if auth.version != self._version:
             raise ProtocolError(Code.VERSION, "another version than was chosen")
-        public, kid = self._public, digest(self._public)[:8]
-
-        def only_this(claimed: bytes) -> bytes:
-            if claimed != kid:
-                raise ProtocolError(Code.KEY_ID)
-            return public
-
+        self._kid = key_id(self._public)
         self.channel = Channel(
             key=self._key,
-            peer=only_this,
+            peer=self._only_this,
             table=AGENT_TABLE,
             outbound=Purpose.TO_AGENT,
             inbound=Purpose.TO_MASTER,
@@ -132,6 +144,11 @@ class MasterSession:
         )
         self._hello = self._challenge = b""  # a session lives for weeks
         return self.channel
+
+    def _only_this(self, claimed: bytes) -> bytes:
+        if claimed != self._kid:
+            raise ProtocolError(Code.KEY_ID)
+        return self._public
 
     @property
     def public(self) -> bytes:

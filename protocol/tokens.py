@@ -136,14 +136,6 @@ def access_token(key: KeyPair, agent_id: str, agent_kid: bytes, audience: str, n
     return _JWT.encode(claims, key, algorithm="EdDSA", headers={"typ": TYPE_ACCESS, "kid": key.kid.hex()})  # type: ignore[arg-type]  # our algorithm prepares a KeyPair
 
 
-def token_kind(text: str) -> str:
-    """What kind a token says it is, before anything is verified."""
-    try:
-        return str(jwt.get_unverified_header(text).get("typ"))
-    except (jwt.PyJWTError, ValueError):
-        raise ProtocolError(Code.TOKEN, "not a token") from None
-
-
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
     """What an access token says of itself; times are seconds since the epoch."""
@@ -166,25 +158,22 @@ def token_facts(text: str) -> TokenFacts:
     return TokenFacts(begins, ends, kid)
 
 
-def token_subject(text: str) -> str:
-    """Who a token says it is from, before anything is verified: only for finding the key to verify it with."""
+def token_owner(text: str) -> tuple[str, str]:
+    """Of what kind a token says it is and who from, before anything is verified: only for finding the key for it."""
     try:
-        claims = _JWT.decode(text, options={"verify_signature": False})
+        token = _JWT.decode_complete(text, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError):  # a ValueError: text of a header that is not UTF-8
         raise ProtocolError(Code.TOKEN, "not a token") from None
-    subject = claims.get("sub")
+    subject = token["payload"].get("sub")
     if not isinstance(subject, str):
         raise ProtocolError(Code.TOKEN, "a token without a subject")
-    return subject
+    return str(token["header"].get("typ")), subject
 
 
 def check_token(text: str, public: bytes, kind: str, audience: str, now_s: int) -> dict[str, Any]:
     """The claims of a token of this kind for this audience, signed by this key and alive at `now_s`."""
     try:
-        header = jwt.get_unverified_header(text)
-        if header.get("typ") != kind or header.get("alg") != "EdDSA":
-            raise ProtocolError(Code.TOKEN, "a token of another kind")
-        claims: dict[str, Any] = _JWT.decode(
+        token = _JWT.decode_complete(
             text,
             public,
             algorithms=["EdDSA"],
@@ -193,6 +182,9 @@ def check_token(text: str, public: bytes, kind: str, audience: str, now_s: int) 
         )
     except (jwt.PyJWTError, ValueError):  # as above
         raise ProtocolError(Code.TOKEN, "a token that does not hold") from None
+    if token["header"].get("typ") != kind:
+        raise ProtocolError(Code.TOKEN, "a token of another kind")
+    claims: dict[str, Any] = token["payload"]
     begins, ends = claims["iat"], claims["exp"]
     if type(begins) is not int or type(ends) is not int:
         raise ProtocolError(Code.TOKEN, "a token whose times are not whole seconds")

@@ -34,6 +34,9 @@ WAITING_FRAMES_MAX = 16
 """Frames that may wait before anybody reads; beyond it nothing more is taken from the socket."""
 FRAGMENTS_MAX = 64
 WRITE_LIMIT_BYTES = 32_768
+PIECE_BYTES = 4_096
+"""What is written while frames are given out goes in pieces of this size: the master works on the first of them while
+we are still at the rest. All in one piece at the end, and the two sides would take turns."""
 UNSENT_LIMIT_BYTES = 65_536
 """What the kernel holds that is not on its way yet: a frame of higher priority waits behind this at most."""
 TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
@@ -81,7 +84,8 @@ class Connection(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._fragments: list[bytes] = []
         self._receiving = False
-        """While frames are given out, what is written in answer waits and goes in one piece."""
+        """While frames are given out, what is written in answer waits for company."""
+        self._held_bytes = 0
 
     # -- for the link ----------------------------------------------------------------------------------------
 
@@ -129,7 +133,8 @@ class Connection(asyncio.Protocol):
             raise self._end.result()
         if self._socket.state is State.OPEN:  # else the master has said goodbye, and `ended` will tell why
             self._socket.send_binary(frame)
-            if not self._receiving:
+            self._held_bytes += len(frame)
+            if not self._receiving or self._held_bytes >= PIECE_BYTES:
                 self._flush()
 
     async def room(self) -> None:
@@ -263,6 +268,7 @@ class Connection(asyncio.Protocol):
         self._room.set()
 
     def _flush(self) -> None:
+        self._held_bytes = 0
         pieces = self._socket.data_to_send()
         if not pieces:
             return

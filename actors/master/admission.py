@@ -14,7 +14,7 @@ from aiohttp import web
 from protocol.errors import Code, ProtocolError
 from protocol.keys import key_id
 from protocol.keyset import Role
-from protocol.tokens import TYPE_ACCESS, TYPE_ASSERTION, check_token, token_kind, token_subject
+from protocol.tokens import TYPE_ACCESS, TYPE_ASSERTION, check_token, token_owner
 
 from .audit import Audit
 from .book import AgentRow
@@ -80,12 +80,13 @@ class Admission:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer":
             raise ProtocolError(Code.TOKEN, "no token")
-        agent = await self._master.book(self._master.rows.agent, token_subject(token))
+        kind_of_token, subject = token_owner(token)
+        agent = await self._master.book(self._master.rows.agent, subject)
         if agent is None:
             raise ProtocolError(Code.TOKEN, "unknown")
         publics, now = agent.publics(now_ms()), now_ms()
         certificate = certificate_agent(request)
-        if token_kind(token) == TYPE_ASSERTION:
+        if kind_of_token == TYPE_ASSERTION:
             public, _ = _any(token, publics, TYPE_ASSERTION, f"{request.host}{path}", now)
             return Guest(agent, None, key_id(public), certificate)
         masters = tuple(self._master.keys.keyset.publics(Role.TOKEN, now).values())

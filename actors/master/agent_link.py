@@ -5,7 +5,6 @@ import contextlib
 import os
 import secrets
 import time
-from collections import OrderedDict, deque
 from typing import Any
 
 import structlog
@@ -27,6 +26,7 @@ from protocol.rotation import OVERLAP_MS
 
 from .admission import Guest, same_agent
 from .book import CommandRow
+from .on_demand import OnDemand
 from .service import Master, now_ms
 
 COMMANDS_AT_A_TIME = 64
@@ -38,12 +38,40 @@ ASKED_MAX = 256
 
 
 class AgentLink:
-    """One agent's connection."""
+    """One agent's connection. What an idle one holds is counted: a master has a thousand of them."""
+
+    __slots__ = (
+        "_ack",
+        "_acked",
+        "_asked",
+        "_bulk",
+        "_bulk_socket",
+        "_commands_due",
+        "_credited",
+        "_dead",
+        "_faults",
+        "_flow",
+        "_granting",
+        "_guest",
+        "_heard",
+        "_kept",
+        "_kept_room",
+        "_keys",
+        "_master",
+        "_revoked",
+        "_sent",
+        "_socket",
+        "_writer",
+        "agent_id",
+        "instance",
+        "session",
+    )
 
     def __init__(
         self, master: Master, socket: web.WebSocketResponse, certificates: frozenset[bytes], guest: Guest
     ) -> None:
-        self._master, self._socket, self._guest = master, socket, guest
+        self._master, self._socket = master, socket
+        self._guest: Guest | None = guest
         self._keys = keys = master.keys
         self.session = MasterSession(
             keys.link,
@@ -58,25 +86,32 @@ class AgentLink:
         self._acked = 0
         self._sent = 0
         self._commands_due = True
-        self._work = asyncio.Event()
+        self._writer = OnDemand(self._write)
         self._flow, self._granting, self._credited = Spending(credited=False), Granting(), False
         self._kept: list[Received] = []
         """Durable messages that wait for the disk: all of them are one commit."""
-        self._kept_room = asyncio.Event()
+        self._kept_room: asyncio.Event | None = None
+        """Only while somebody waits for room."""
         self._bulk: Channel | None = None
         self._bulk_socket: web.WebSocketResponse | None = None
         self._revoked: Code | None = None
         self._dead = False
-        self._asked: OrderedDict[bytes, str] = OrderedDict()
-        """Message id -> command id of the commands that were sent here."""
-        self._faults: deque[float] = deque(maxlen=CONTENT_FAULTS_PER_MIN)
+        self._asked: dict[bytes, str] = {}
+        """Message id -> command id of the commands that were sent here, the oldest first."""
+        self._faults: tuple[float, ...] = ()
+        """When the last ones were."""
         self._heard = time.monotonic()
-        self._log = structlog.get_logger().bind(actor="endpoint")
+
+    @property
+    def _log(self) -> Any:
+        return structlog.get_logger().bind(actor="endpoint", agent=self.agent_id)
 
     @property
     def bulk(self) -> Channel:
         """This session's frames on a second socket."""
-        assert self._bulk is not None
+        assert self.session.channel is not None
+        if self._bulk is None:
+            self._bulk = self.session.channel.bulk()
         return self._bulk
 
     async def take_bulk(self, socket: web.WebSocketResponse) -> None:
@@ -89,15 +124,17 @@ class AgentLink:
     def wake(self) -> None:
         """There may be something to send."""
         self._commands_due = True
-        self._work.set()
+        self._writer.stir()
 
     async def handshake(self) -> None:
         """Hello, challenge, auth; the agent is known afterwards."""
+        guest, self._guest = self._guest, None  # with all that the book knows of it; a session lives for weeks
+        assert guest is not None
         greeting = MasterSession.greet(await self._frame())
         row = await self._master.book(self._master.rows.agent, greeting.hello.agent_id)
         known = None
         if row is not None:
-            same_agent(self._guest, row.agent_id, cut(greeting.frame).kid)
+            same_agent(guest, row.agent_id, cut(greeting.frame).kid)
             refused = {"revoked": Code.REVOKED, "quarantined": Code.CLONE}.get(row.state)
             known = KnownAgent(row.agent_id, row.publics(now_ms()), row.received_offset, refused)
             self._ack = self._acked = row.received_offset
@@ -105,16 +142,14 @@ class AgentLink:
             greeting, known, nonce=secrets.token_bytes(32), session_id=secrets.token_bytes(16), now_ms=now_ms()
         )
         await self._socket.send_bytes(challenge)
-        self._bulk = self.session.finish(await self._frame()).bulk()
+        self.session.finish(await self._frame())
         self.agent_id, self.instance = greeting.hello.agent_id, greeting.hello.instance_id
         self._sent = greeting.hello.received_offset
         self._credited = FEATURE in greeting.hello.features
-        self._log = self._log.bind(agent=self.agent_id)
         if row is not None and self.session.public == row.next_public:
             await self._master.key_rotated(row, now_ms() + OVERLAP_MS)
         if abs(self.session.skew_ms) > SKEW_SILENT_MS:
             self._log.warning("link.skew", skew_ms=self.session.skew_ms)
-        self._work.set()
 
     async def _frame(self) -> bytes:
         message = await self._socket.receive()
@@ -128,27 +163,7 @@ class AgentLink:
 
     async def converse(self) -> None:
         """Read and write until either ends. The reader is this task: a fleet pays for each one more."""
-        reader = asyncio.current_task()
-        assert reader is not None
-        writer = asyncio.create_task(self._write())
-
-        def ended(_writer: asyncio.Task[None]) -> None:
-            if not over:
-                reader.cancel()
-
-        over = False
-        writer.add_done_callback(ended)
-        try:
-            await self._read()
-        except asyncio.CancelledError:
-            if not writer.done():
-                raise  # it is this connection that was cancelled, not its writer that ended
-            reader.uncancel()
-            await writer
-        finally:
-            over = True  # its end is ours now, and cancels nobody
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+        await self._writer.beside(self._read())
 
     # -- reading ---------------------------------------------------------------------------------------------
 
@@ -173,7 +188,7 @@ class AgentLink:
         full = not self._flow.may(Lane.STATE)
         self._flow.acknowledged(self.session.channel.peer_ack)
         if full:
-            self._work.set()
+            self._writer.stir()
 
     async def _grant(self, lane: Lane, size_bytes: int) -> None:
         due = self._granting.consumed(lane, size_bytes)
@@ -187,24 +202,26 @@ class AgentLink:
         if len(self._faults) == CONTENT_FAULTS_PER_MIN and now - self._faults[0] < 60.0:
             await self.close(4422, "too many faults")
             raise ConnectionResetError("too many faults")
-        self._faults.append(now)
+        self._faults = (*self._faults[1 - CONTENT_FAULTS_PER_MIN :], now)
         said = Refused(code=str(error.code), retry=_retry(error), detail=error.detail, field=error.field)
         await self._send(said, reply_to=fault.message_id)
 
     async def _keep(self, found: Received) -> None:
         """A durable message: on disk first, acknowledged after."""
         while len(self._kept) >= KEPT_MAX:
-            self._kept_room.clear()
+            self._kept_room = asyncio.Event()
             await self._kept_room.wait()
         self._kept.append(found)
-        self._work.set()
+        self._writer.stir()
 
     async def _commit(self) -> None:
         """What came while the disk was busy is one commit."""
         if not self._kept:
             return
         kept, self._kept = self._kept, []
-        self._kept_room.set()
+        if self._kept_room is not None:
+            self._kept_room.set()
+            self._kept_room = None
         messages = [(found.offset or 0, found.message.TYPE, _plain(dump(found.message))) for found in kept]
         before = self._ack
         self._ack = await self._master.book(self._master.rows.receive, self.agent_id, messages, now_ms())
@@ -252,12 +269,10 @@ class AgentLink:
     def revoke(self, code: Code) -> None:
         """The agent was deregistered or quarantined: the session ends."""
         self._revoked = code
-        self._work.set()
+        self._writer.stir()
 
     async def _write(self) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
+        while self._writer.due():
             if self._dead:
                 raise ConnectionResetError("nothing was heard of the agent")
             if self._revoked:
@@ -307,7 +322,7 @@ class AgentLink:
             message_id = await self._send(CommandFrame(envelope=row.envelope), offset=row.offset)
             self._asked[message_id] = row.command_id
             if len(self._asked) > ASKED_MAX:
-                self._asked.popitem(last=False)
+                del self._asked[next(iter(self._asked))]
             await book(rows.mark_command, row.command_id, "sent", now_ms())
 
     async def _send(self, message: Message, *, offset: int | None = None, reply_to: bytes | None = None) -> bytes:
@@ -326,7 +341,7 @@ class AgentLink:
         """A peer that says nothing is dead, whatever we send."""
         if now_s - self._heard > PEER_DEAD_S:
             self._dead = True
-            self._work.set()
+            self._writer.stir()
 
     async def goodbye(self, spread_ms: int = GOODBYE_SPREAD_MS) -> None:
         """The master will be away for a moment."""

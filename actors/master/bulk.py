@@ -43,6 +43,7 @@ class BulkDoor:
             await socket.prepare(request)
         if not socket.prepared:
             return web.Response(status=400)
+        del guest
         await link.take_bulk(socket)
         try:
             await self._read(link, socket)

@@ -5,8 +5,6 @@ comes again after another was there, both are alive: somebody copied the state d
 slow network cannot look like it.
 """
 
-from collections import deque
-
 KEPT = 8
 
 
@@ -14,14 +12,14 @@ class Instances:
     """The latest instances of every agent that came."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, deque[str]] = {}
+        self._seen: dict[str, tuple[str, ...]] = {}
 
     def came(self, agent_id: str, instance: str) -> bool:
         """Remember it; True when it is a second living one."""
-        seen = self._seen.setdefault(agent_id, deque(maxlen=KEPT))
+        seen = self._seen.get(agent_id, ())
         if instance in seen:
             return seen[-1] != instance
-        seen.append(instance)
+        self._seen[agent_id] = (*seen[1 - KEPT :], instance)
         return False
 
     def forget(self, agent_id: str) -> None:

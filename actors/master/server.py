@@ -5,6 +5,7 @@ SIGHUP reads the certificate, the authority of client certificates and the keyse
 
 import asyncio
 import contextlib
+import resource
 import signal
 import ssl
 from collections.abc import Callable, Coroutine
@@ -35,11 +36,14 @@ KEYSET_LOOK_S = 3_600.0
 HEARD_S = 10.0
 """Between two writes of when agents were heard."""
 KEYSET_WARN_DAYS = 30.0
+OPEN_FILES_MAX = 1 << 20
+"""What the kernel allows unless told otherwise (fs.nr_open)."""
 
 
 async def serve(directory: Path, host: str, port: int, client_ca: Path | None = None) -> None:
     """Until SIGTERM or SIGINT. With `client_ca` every agent needs a certificate of that authority."""
     shrink_tls_buffer()
+    files = allow_open_files()
     master = Master(load_keys(directory), SqliteBook(directory / BOOK_FILE), f"{host}:{port}")
     tls = _Tls(directory, client_ca)
     endpoint, enrolment = Endpoint(master, frozenset({tls.digest})), Enrolment(master)
@@ -60,7 +64,7 @@ async def serve(directory: Path, host: str, port: int, client_ca: Path | None = 
         _background(stack, _keep_heard(master))
         _background(stack, endpoint.watch())
         _on_hangup(lambda: _reload(directory, master, endpoint, tls))
-        structlog.get_logger().info("serving", actor="master", host=host, port=port)
+        structlog.get_logger().info("serving", actor="master", host=host, port=port, open_files=files)
         await _until_stopped()
 
 
@@ -151,6 +155,19 @@ async def watch_keyset(master: Master) -> None:
             text = f"the keyset {say}; renew it: mosalama-master keyset renew"
             await master.alarm("", "master.keyset_expires", text, "critical" if left <= 7 else "warning")
         await asyncio.sleep(KEYSET_LOOK_S)
+
+
+def allow_open_files() -> int:
+    """As many open files as this process may have (each agent is one or two); how many that is.
+
+    The soft limit is 1,024 on most systems, for programs that use select(); the hard one is what an operator set.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES_MAX if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES_MAX)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def _on_hangup(act: Callable[[], None]) -> None:

@@ -22,7 +22,7 @@ def targets():
     from protocol.keyset import open_keyset
     from protocol.master_session import MasterSession
     from protocol.messages.registry import ALL, parse
-    from protocol.tokens import parse_join_token, token_subject
+    from protocol.tokens import parse_join_token, token_owner
     from tests.fakes.trust import AGENT, NOW_MS, ROOTS, key, pair
 
     both = pair().shake()
@@ -49,7 +49,7 @@ def targets():
         lambda data: open_request(seal(key("agent"), Purpose.ENROL_REQUEST, UNBOUND, data)),
         lambda data: open_keyset(data, ROOTS, now_ms=NOW_MS),
         lambda data: parse_join_token(data.decode("latin-1")),
-        lambda data: token_subject(data.decode("latin-1")),
+        lambda data: token_owner(data.decode("latin-1")),
     )
 
 

@@ -103,7 +103,7 @@ def token(rng: random.Random) -> object:
         at = rng.randrange(len(text))
         text = text[:at] + rng.choice(("\udc80", ".", "é", "\0", "=")) + text[at + 1 :]
     tokens.check_token(text, key("agent").public, tokens.TYPE_ASSERTION, "host", NOW_MS // 1000)
-    return tokens.token_subject(text)
+    return tokens.token_owner(text)
 
 
 def signed(claims: object, head: object) -> str:

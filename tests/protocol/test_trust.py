@@ -12,7 +12,7 @@ from protocol.tokens import (
     assertion,
     check_token,
     parse_join_token,
-    token_subject,
+    token_owner,
 )
 from tests.fakes.trust import AGENT, FAR_MS, NOW_MS, ROOTS, body, document, key, keyset
 
@@ -85,7 +85,7 @@ def test_a_join_token_survives_its_text_and_tampering_does_not():
 def test_tokens_hold_for_their_key_kind_audience_and_time():
     now = NOW_MS // 1000
     text = assertion(key("agent"), AGENT, "host/v1/link", now, "jti")
-    assert token_subject(text) == AGENT
+    assert token_owner(text) == (TYPE_ASSERTION, AGENT)
     assert check_token(text, key("agent").public, TYPE_ASSERTION, "host/v1/link", now)["jti"] == "jti"
     access = access_token(key("token"), AGENT, key("agent").kid, "host", now, 100)
     assert check_token(access, key("token").public, TYPE_ACCESS, "host", now)["cnf"]["kid"] == key("agent").kid.hex()

@@ -63,7 +63,7 @@ def test_a058_an_answer_of_a_false_master_with_strange_parts_is_refused(nested):
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a\udc80.b.c", "é.b.c", "\0", "a" * 9_000], ids=ascii)
 def test_a059_text_that_is_no_token_is_refused(text):
-    refused(Code.TOKEN, tokens.token_subject, text)
+    refused(Code.TOKEN, tokens.token_owner, text)
     refused(Code.TOKEN, tokens.check_token, text, key("agent").public, tokens.TYPE_ASSERTION, "host", NOW_S)
 
 

@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import click
 
+from actors.terminal import tame
+
 from .client import fetch, follow
 from .options import config_option, json_option, load, reports_no_daemon
 
@@ -40,7 +42,7 @@ def show(name: str, config_file: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
-    facts = answer["engine"]
+    facts = tame(answer["engine"])
     if facts is None:
         click.echo(f"There is no engine {name} on this machine; see: mosalamaagent engines", err=True)
         raise click.exceptions.Exit(EXIT_NOT_WELL)
@@ -63,7 +65,7 @@ def logs(name: str, lines: int, config_file: Path | None, *, more: bool, as_json
     run_dir, place = _run_dir(config_file), f"/v1/engines/{quote(name, safe='')}"
     if more:
         for piece in follow(run_dir, f"{place}/log?lines={lines}&follow=1"):
-            click.echo(piece, nl=False)
+            click.echo(tame(piece.decode(errors="replace")), nl=False)
         return
     answer = fetch(run_dir, f"{place}/logs?lines={lines}", timeout_s=LOG_S)
     if as_json:
@@ -72,9 +74,9 @@ def logs(name: str, lines: int, config_file: Path | None, *, more: bool, as_json
     for one in answer["logs"]:
         click.echo(f"==> {one['container']} ({'runs' if one['running'] else 'ended'})", err=True)
         for line in one["lines"]:
-            click.echo(line)
+            click.echo(tame(line))
     if answer["why"]:
-        click.echo(answer["why"], err=True)
+        click.echo(tame(answer["why"]), err=True)
         raise click.exceptions.Exit(EXIT_NOT_WELL)
 
 
@@ -92,7 +94,7 @@ def explain(name: str, config_file: Path | None, *, as_json: bool) -> None:
     events = fetch(run_dir, "/v1/events")["events"]
     docker = fetch(run_dir, "/v1/docker")["why"]
     lines = words(name, answer["engine"], answer["box"], events, docker, time.time())
-    click.echo(json.dumps({"engine": name, "lines": lines}, indent=2) if as_json else "\n".join(lines))
+    click.echo(json.dumps({"engine": name, "lines": lines}, indent=2) if as_json else "\n".join(tame(lines)))
 
 
 @click.command()
@@ -117,7 +119,8 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(json.dumps([asdict(one) for one in findings], indent=2))
     else:
         for one in findings:
-            click.echo(f"{one.level:<8} {one.check:<24} {one.found}" + (f"\n{'':<33} do: {one.do}" if one.do else ""))
+            do = f"\n{'':<33} do: {one.do}" if one.do else ""
+            click.echo(tame(f"{one.level:<8} {one.check:<24} {one.found}{do}"))
     if any(one.level == "bad" for one in findings):
         raise click.exceptions.Exit(EXIT_NOT_WELL)
 

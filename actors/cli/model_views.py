@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Any, Self
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+
+from actors.terminal import screen, tame
 
 from .render import size
 
@@ -20,12 +21,12 @@ class Progress:
     def __init__(self, *, shown: bool) -> None:
         self.wanted = shown and sys.stderr.isatty()
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=screen(stderr=True),
             transient=True,
             disable=not self.wanted,
         )
@@ -46,7 +47,7 @@ class Progress:
             name = one["transfer_id"]
             if name not in self._known:
                 self._known[name] = self._bars.add_task("", total=None)
-            text = f"{one['model']} {one['state']}"
+            text = tame(f"{one['model']} {one['state']}")
             total = one["total_bytes"] or None
             self._bars.update(self._known[name], description=text, total=total, completed=one["done_bytes"])
         for name in set(self._known) - {one["transfer_id"] for one in transfers}:
@@ -55,6 +56,7 @@ class Progress:
 
 def outcome(word: str, answer: Mapping[str, Any]) -> None:
     """What became of a command: its rows as a table, its figures, or what went wrong and what to do."""
+    answer = tame(answer)
     error = answer.get("error")
     if error:
         click.echo(f"{error['what']}" + (f": {error['why']}" if error["why"] else ""), err=True)
@@ -80,7 +82,7 @@ def _collection(data: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> N
         what = goes if row["removed"] else "stays"
         table.add_row(row["version"], what, size(row["frees_bytes"]) if row["removed"] else "", row["why"])
     if rows:
-        Console().print(table)
+        screen().print(table)
     click.echo(
         f"{data['versions']} {goes}, {size(data['frees_bytes'])} {'would be' if data.get('dry_run') else 'are'} freed."
     )

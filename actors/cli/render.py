@@ -4,10 +4,11 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
+
+from actors.terminal import screen
 
 STATE_STYLES = {
     "running": "green",
@@ -26,7 +27,7 @@ STATE_STYLES = {
 
 def tree(answer: Mapping[str, Any]) -> None:
     """The supervision tree with state, incarnation, restarts, mailbox and what each actor does now."""
-    Console().print(_branch(answer))
+    screen().print(_branch(answer))
 
 
 def _branch(node: Mapping[str, Any]) -> Tree:
@@ -62,7 +63,7 @@ def status(answer: Mapping[str, Any]) -> None:
     table = Table(box=None, show_header=False)
     for key, value in _flat(answer):
         table.add_row(key, value)
-    Console().print(table)
+    screen().print(table)
 
 
 def metrics(answer: Mapping[str, Any]) -> None:
@@ -89,7 +90,7 @@ def events(answer: Any) -> None:
             str(event.get("subject", "")),
             str(event.get("text", "")),
         )
-    Console().print(table)
+    screen().print(table)
 
 
 SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow"}
@@ -99,7 +100,7 @@ def alerts(answer: Any) -> None:
     """One row an alert that is on, oldest first; one that follows from another or is not known now says so."""
     rows = _items(answer, "alerts")
     if not rows:
-        Console().print("No alert is on.")
+        screen().print("No alert is on.")
         return
     table = _table("since", "severity", "rule", "what", "what to do")
     for alert in rows:
@@ -117,7 +118,7 @@ def alerts(answer: Any) -> None:
             alert["text"] + (f" ({note})" if note else ""),
             alert["do"],
         )
-    Console().print(table)
+    screen().print(table)
 
 
 def engines(answer: Any) -> None:
@@ -133,7 +134,7 @@ def engines(answer: Any) -> None:
             str(engine.get("restarts", 0)),
             engine.get("why") or "",
         )
-    Console().print(table)
+    screen().print(table)
 
 
 def models(answer: Any) -> None:
@@ -151,7 +152,7 @@ def models(answer: Any) -> None:
             _time(model.get("last_used_at")),
             f"DAMAGED: {len(model['damaged'])} files" if model.get("damaged") else _time(model.get("verified_at")),
         )
-    Console().print(table)
+    screen().print(table)
     transfers = answer.get("transfers", []) if isinstance(answer, Mapping) else []
     if transfers:
         running = _table("transfer of", "state", "done", "of", "rate", "left")
@@ -165,7 +166,7 @@ def models(answer: Any) -> None:
                 f"{size(rate)}/s" if rate else "",
                 f"{eta:.0f} s" if eta is not None else "",
             )
-        Console().print(running)
+        screen().print(running)
 
 
 def size(count: float) -> str:

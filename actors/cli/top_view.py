@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.text import Text
 
+from actors.terminal import STEERING, tame
+
 from .render import STATE_STYLES, size
 
 MARKS = {
@@ -22,9 +24,6 @@ ROUGH = {"ready": "good", "gave_up": "bad", "failed": "bad", "backoff": "bad", "
 DASH = "-"
 HEADED = 2
 """Lines that a part needs at least: its head and one row."""
-
-CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], " ")
-"""What engines and hubs wrote must not steer the terminal."""
 
 Facts = Mapping[str, Any]
 
@@ -48,7 +47,7 @@ class View:
 
 def frame(view: View) -> list[Text]:
     """The lines from the top to the keys at the bottom, none wider than the window, no more than fit."""
-    view = replace(view, facts=_tame(view.facts))
+    view = replace(view, facts=tame(view.facts, STEERING))
     snapshot = view.facts.get("snapshot") or {}
     top = [*_head(view), Text(), *_host(snapshot.get("host") or {}, view), *_gpus(snapshot.get("gpus") or {}, view)]
     parts = [_alerts(view), _engines(view, snapshot.get("engines") or {}), _transfers(view)]
@@ -63,15 +62,6 @@ def frame(view: View) -> list[Text]:
         line.no_wrap = True
         line.truncate(view.width, overflow="ellipsis")
     return lines
-
-
-def _tame(value: Any) -> Any:
-    """The same without control characters in any text."""
-    if isinstance(value, str):
-        return value.translate(CONTROLS)
-    if isinstance(value, Mapping):
-        return {_tame(key): _tame(inner) for key, inner in value.items()}
-    return [_tame(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _fitted(parts: Sequence[list[Text]], room: int | None) -> Iterable[list[Text]]:

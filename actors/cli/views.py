@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from actors.terminal import tame
+
 from .client import fetch
 from .options import config_option, json_option, load, reports_no_daemon
 
@@ -20,7 +22,7 @@ def _view(name: str, path: str, show: Callable[[Any], None], help_text: str) -> 
         if as_json:
             click.echo(json.dumps(answer, indent=2))
         else:
-            show(answer)
+            show(tame(answer))
 
     command.__doc__ = help_text
     return click.command(name)(config_option(json_option(command)))

@@ -9,6 +9,8 @@ from urllib.parse import quote
 import click
 import yaml
 
+from actors.terminal import tame
+
 from .options import EXIT_FAILED, dir_option, json_option, operator, show
 from .sending import FINAL, Follow, queue, send, wait_options
 
@@ -175,4 +177,4 @@ def _print_chunk(chunk: dict[str, Any], *, as_json: bool) -> None:
     if chunk["gap_bytes"]:
         click.echo(f"... {chunk['gap_bytes']} bytes were left out ...", err=True)
     for line in chunk["lines"]:
-        click.echo(line)
+        click.echo(tame(line))

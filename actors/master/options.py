@@ -41,6 +41,8 @@ def show(answer: Any, *, as_json: bool, render: str) -> None:
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return
+    from actors.terminal import tame
+
     from . import render as tables
 
-    getattr(tables, render)(answer)
+    getattr(tables, render)(tame(answer))

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
+
+from actors.terminal import screen, tame
 
 
 class ProgressView:
@@ -15,19 +17,19 @@ class ProgressView:
 
     def __init__(self, *, quiet: bool) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
         )
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
+        self._bar = Progress(*columns, console=screen(stderr=True), disable=quiet)
         self._task = self._bar.add_task("queued", total=None)
 
     def update(self, command: Mapping[str, Any]) -> None:
         """Show how far the command is."""
         progress = command.get("progress") or {}
-        text = str(progress.get("stage") or command["state"])
+        text = tame(str(progress.get("stage") or command["state"]))
         self._bar.update(
             self._task, description=text, completed=progress.get("done") or 0, total=progress.get("total") or None
         )
@@ -46,16 +48,16 @@ class ProgressView:
 
 def command(answer: Mapping[str, Any]) -> None:
     """One command: what became of it, and why."""
-    console = Console()
-    console.print(f"{answer['word']}  {answer['command_id']}  [bold]{answer['state']}[/]")
+    console = screen()
+    console.print(Text.assemble(f"{answer['word']}  {answer['command_id']}  ", (str(answer["state"]), "bold")))
     result = answer.get("result") or {}
     error = result.get("error")
     if error:
         for part in ("what", "why", "do"):
             if error.get(part):
-                console.print(f"  {part}: {error[part]}", markup=False)
+                console.print(f"  {part}: {error[part]}")
     for key, value in (result.get("data") or {}).items():
-        console.print(f"  {key}: {value}", markup=False)
+        console.print(f"  {key}: {value}")
     rows = result.get("rows") or []
     if rows:
         table = _table(*rows[0])
@@ -73,7 +75,7 @@ def agents(answer: Mapping[str, Any]) -> None:
         table.add_row(
             row["agent_id"], row["state"], "yes" if row["connected"] else "no", _time(row["seen_ms"]), machine
         )
-    Console().print(table)
+    screen().print(table)
 
 
 def events(answer: Mapping[str, Any]) -> None:
@@ -81,7 +83,7 @@ def events(answer: Mapping[str, Any]) -> None:
     table = _table("at", "severity", "kind", "subject", "what")
     for row in answer["events"]:
         table.add_row(_time(row["at_ms"]), row["severity"], row["kind"], row["subject"], row["text"])
-    Console().print(table)
+    screen().print(table)
 
 
 def alerts(answer: Mapping[str, Any]) -> None:
@@ -89,12 +91,12 @@ def alerts(answer: Mapping[str, Any]) -> None:
     table = _table("since", "state", "severity", "rule", "what")
     for row in answer["alerts"]:
         table.add_row(_time(row["starts_at_ms"]), row["state"], row["severity"], row["rule"], row["text"])
-    Console().print(table)
+    screen().print(table)
 
 
 def keyset(answer: Mapping[str, Any]) -> None:
     """The keyset: when it ends, one row a key, the roots."""
-    console = Console()
+    console = screen()
     console.print(f"keyset {answer['version']}, expires {answer['expires']} ({answer['days_left']} days)")
     table = _table("key", "role", "good until")
     for row in answer["keys"]:
@@ -115,7 +117,7 @@ def flat(answer: Mapping[str, Any], prefix: str = "") -> None:
     table = Table(box=None, show_header=False)
     for key, value in answer.items():
         table.add_row(prefix + str(key), "" if value is None else str(value))
-    Console().print(table)
+    screen().print(table)
 
 
 def _table(*columns: str) -> Table:

@@ -139,8 +139,9 @@ def show_metrics(world: World, _parts: Parts, _report: Report) -> str:
 
     def complete() -> dict[str, Any] | None:
         snapshot: dict[str, Any] = world.agent_command("metrics")
-        ready = snapshot.get("host") and snapshot.get("containers") and snapshot.get("engines")
-        return snapshot if ready else None
+        ready = snapshot.get("host") and ENGINE in snapshot.get("containers", {})
+        # The first look at its page may have come before it served.
+        return snapshot if ready and snapshot.get("engines", {}).get(ENGINE, {}).get("generated_tokens_total") else None
 
     snapshot = wait_until(complete, timeout_s=30.0, what="figures of host, container and engine")
     wait_until(

@@ -131,11 +131,12 @@ class Wiring:
     def journal(self) -> JournalActor:
         """See JournalActor."""
         engines, downloads, link, logs = self._handles(PATHS.engines, PATHS.downloads, PATHS.link, PATHS.engine_logs)
+        api = self.handle(PATHS.api)
         return JournalActor(
             file=self.settings.paths.state_dir / JOURNAL_FILE,
             settings=self.settings.journal,
             # A word goes before its family; what has no owner here is refused by name.
-            routes={"engine": engines, "agent.drain": engines, "model": downloads}
+            routes={"engine": engines, "agent.drain": engines, "agent.diagnose": api, "model": downloads}
             | dict.fromkeys(("agent.rotate", "agent.status"), link)
             | dict.fromkeys(("engine.logs", "engine.logs_stop"), logs),
             link=link,
@@ -241,6 +242,7 @@ class Wiring:
             run_dir=self.settings.paths.run_dir,
             board=self.board,
             readers=readers,
+            journal_handle=self.handle(PATHS.journal),
             wall=self.wall,
         )
 

@@ -103,7 +103,7 @@ def explain(name: str, config_file: Path | None, *, as_json: bool) -> None:
 @reports_no_daemon
 def doctor(config_file: Path | None, *, as_json: bool) -> None:
     """Examine the agent: daemon, Docker, master, disks, engines, alerts. Exit code 1 when something is bad."""
-    from .doctor import Seen, examine
+    from actors.api.doctor import Seen, examine
 
     run_dir = _run_dir(config_file)
     seen = Seen(

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from protocol.codec import encode
-from protocol.errors import ProtocolError
+from protocol.errors import Code, ProtocolError
 from protocol.limits import BODY_MAX_BYTES
 from protocol.messages.base import Message
+from protocol.messages.commands import AgentReload, AgentUpdate
 from protocol.messages.registry import ALL, dump, parse
 from protocol.messages.reports import CommandProgress, CommandResult, Event, Failure
 
@@ -80,13 +81,20 @@ def expired() -> Failure:
     )
 
 
+INSTEAD = {
+    AgentReload.TYPE: "restart it on its machine: systemctl restart mosalamaagent; its engines go on meanwhile",
+    AgentUpdate.TYPE: "install the release on its machine and restart it; its engines go on meanwhile",
+}
+"""What does the same until the agent can do it by itself."""
+
+
 def unsupported(word: str) -> Failure:
-    """Nobody here carries this out."""
+    """A command of the set that nobody here carries out."""
     return Failure(
-        code="E_UNKNOWN_OP",
+        code=str(Code.UNSUPPORTED),
         what=f"{word} was not carried out",
-        why="this version has no part that does it",
-        do="update the agent",
+        why="this version of the agent knows the command and has no part that does it",
+        do=INSTEAD.get(word, "install a newer version of the agent; its engines go on meanwhile"),
     )
 
 

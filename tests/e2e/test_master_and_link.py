@@ -95,8 +95,21 @@ def test_an_agent_enrols_once_reports_its_hardware_and_takes_commands(world):
     assert agent["inventory"]["cpu.count"] >= 1
     assert agent["inventory"]["memory.total_bytes"] > 0
     assert ended(world, drain(world))["state"] == "done"
-    failed = ended(world, post(world, "agent.update", {"release": "1"})["command_id"])
-    assert failed["result"]["error"]["code"] == "E_UNKNOWN_OP"
+    for word, payload, instead in (
+        ("agent.update", {"release": "1"}, "install the release"),
+        ("agent.reload", {}, "systemctl restart"),
+    ):
+        refused = ended(world, post(world, word, payload)["command_id"])["result"]["error"]
+        assert refused["code"] == "E_UNSUPPORTED"
+        assert refused["what"].startswith(word)
+        assert instead in refused["do"]
+    told = ended(world, post(world, "agent.diagnose", {})["command_id"])
+    assert told["state"] == "done"
+    checks = {row["check"]: row for row in told["result"]["rows"]}
+    assert checks["daemon"]["level"] == "good"
+    assert checks["master"]["found"].startswith("connected to https://")
+    assert any(check.startswith("event ") for check in checks)
+    assert told["result"]["data"]["version"]
     wait_until(lambda: world.operator("metrics", world.agent_id), timeout_s=30, what="a report")
 
 

@@ -19,7 +19,7 @@ from tests.bed.processes import wait_until
 class Bench:
     """`.page` is its address over TCP, `.run_dir` where its control socket is."""
 
-    def __init__(self, *, log_file=None, history=None, levels=None, engine_log=None, **settings):
+    def __init__(self, *, journal_handle=None, log_file=None, history=None, levels=None, engine_log=None, **settings):
         self.board, self.run_dir, self.healthy = Board(), short_folder(), True
         self.history = history or History()
         self.tree, self.events, self.trees_read = {"path": "/root"}, [{"kind": "k"}], 0
@@ -37,7 +37,15 @@ class Bench:
         self.actors = []
 
         def make():
-            self.actors.append(ApiActor(settings=configured, run_dir=self.run_dir, board=self.board, readers=readers))
+            self.actors.append(
+                ApiActor(
+                    settings=configured,
+                    run_dir=self.run_dir,
+                    board=self.board,
+                    readers=readers,
+                    journal_handle=journal_handle,
+                )
+            )
             return self.actors[-1]
 
         self.system = System(SupervisorSpec(children=(ChildSpec("api", make),)))

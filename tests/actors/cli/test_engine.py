@@ -1,6 +1,6 @@
 """What the commands about one engine say, and the doctor's findings: pure."""
 
-from actors.cli.doctor import Seen, examine
+from actors.api.doctor import Seen, examine
 from actors.cli.explain import explain
 
 GAVE_UP = {

@@ -135,7 +135,7 @@ def test_a_command_that_nobody_owns_fails_with_words(bench):
     bench.link.wait(say.Accepted, lambda message: message.command_id == signed(2, ModelGc()).command_id)
     bench.handle.call(say.ReadReceived())
     (result,) = [row.message for row in bench.outbox() if isinstance(row.message, CommandResult)]
-    assert result.error.code == "E_UNKNOWN_OP"
+    assert result.error.code == "E_UNSUPPORTED"
 
 
 def test_events_are_kept_for_people_and_for_the_master(bench):

@@ -23,6 +23,7 @@ from .cgroup import Groups
 from .collector import Collected, run
 from .disks_look import DisksLook
 from .eyes import Eyes, Group
+from .gathering import Gathering, Looked
 from .gpu import Gpus
 from .gpu_watch import GpuWatch
 from .gpus_look import GpusLook
@@ -34,6 +35,8 @@ WATCH_S = 2.5
 """Between two looks from outside at what may hang."""
 DRAIN_S = 0.5
 """Between two helpings of what was kept while there was no master."""
+SOCKETS_LEAD_S, GPU_LEAD_S = 0.08, 0.03
+"""So long before the beat the other threads look: one after the other, and what they saw goes with it."""
 GPU = "gpu"
 DISKS = "disks"
 
@@ -77,9 +80,11 @@ class SamplerActor(Actor):
     def on_start(self) -> object:
         """Start every collector; the first report comes within an interval, not at one moment everywhere."""
         phase = self.context.rng.random()
+        self._beat_s = self.context.now() + phase
+        self._gathering = Gathering(self._tell_self, self.context.now)
         for group in self._eyes.groups(self._known_engines, self.context.now):
             flag = self.context.flag()
-            self.context.task(group.name, self._collect, group, flag, phase, cancel=flag.set)
+            self.context.task(group.name, self._collect, group, flag, cancel=flag.set)
         self._begin_disks()
         if self._settings.gpu:
             self._begin_gpus()
@@ -90,9 +95,10 @@ class SamplerActor(Actor):
     def _known_engines(self) -> tuple[EngineFacts, ...]:
         return self._engines
 
-    def _collect(self, group: Group, flag: Flag, phase: float) -> None:
+    def _collect(self, group: Group, flag: Flag) -> None:
+        tell, lead_s = (self._gathering.beat, 0.0) if group.beats else (self._gathering.put, SOCKETS_LEAD_S)
         try:
-            run(group.collectors, flag, self._wall, self._tell_self, phase)
+            run(group.collectors, flag, self._wall, tell, self._beat_s - lead_s)
         finally:
             group.close()
 
@@ -108,25 +114,26 @@ class SamplerActor(Actor):
         look, collector = self._eyes.disks(self.context.now, self._left_out)
         flag = self.context.flag()
         self._disks = (look, flag)
-        self.context.task(DISKS, run, (collector,), flag, self._wall, self._tell_self, cancel=flag.set)
+        beat_s = self._beat_s - SOCKETS_LEAD_S
+        self.context.task(DISKS, run, (collector,), flag, self._wall, self._gathering.put, beat_s, cancel=flag.set)
 
     def _begin_gpus(self) -> None:
         settings, kept = self._settings, Kept()
         mapped = GpusLook(Groups(kept))
-        wall, errors = self._wall, 0
+        wall, gathering = self._wall, self._gathering
 
-        def seen() -> None:
-            """In the thread that looked, or that waits for events: what is known now."""
+        def known() -> tuple[Collected, ...]:
             rooms = mapped.rooms(watch.latest(), self._engines)
-            self._tell_self(Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms, errors))
+            return (Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms),)
 
         watch = GpuWatch(
             Gpus(slow_s=settings.gpu_slow_interval_s),
             AmdGpus(),
             settings.gpu_interval_s,
             self.context.now,
-            on_event=seen,
-            on_look=seen,
+            on_event=lambda: gathering.now(known()),
+            on_look=lambda: gathering.put(known()),
+            beat_s=self._beat_s - GPU_LEAD_S,
         )
         self._gpus = watch
         self.context.task(GPU, watch.look_on, cancel=watch.stop)
@@ -145,15 +152,15 @@ class SamplerActor(Actor):
             seen = self._gpus.latest()
             if seen.driver and seen.driver.get("hung"):  # its own thread cannot say so
                 rooms = {"gpus": {}, "drivers": {"gpu": seen.driver}}
-                self._seen(Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms))
+                self._seen((Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms),))
 
     # -- what comes ------------------------------------------------------------------------------------------
 
     def on_message(self, message: object) -> object:
         """Facts from the rooms, parts from the collectors, time to report."""
         match message:
-            case Collected():
-                self._seen(message)
+            case Looked(parts=parts):
+                self._seen(parts)
             case EnginesChanged(engines=engines):
                 self._engines = engines
             case AlertsChanged(alerts=alerts):
@@ -183,21 +190,24 @@ class SamplerActor(Actor):
         """There is nothing to look at, and that is known now."""
         self._gpus = None
         ended = Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, {}).health() | {"ended": True}
-        self._merge(self._wall(), {"collectors": {**self._snapshot.collectors, GPU: ended}})
+        collectors = {**self._snapshot.collectors, GPU: ended}
+        self._show(self._snapshot.with_part(self._wall(), {"collectors": collectors}))
 
-    def _seen(self, seen: Collected) -> None:
-        if seen.error:
-            self._log.warning("collector.failed", collector=seen.name, why=seen.error)
-        health = {**self._snapshot.collectors, seen.name: seen.health()}
-        rooms = {**seen.rooms, "collectors": health}
-        if "agent" in rooms:
-            rooms["agent"] = {**rooms["agent"], "spool_share": round(self._reporter.spool.share, 3)}
-        self._merge(seen.at, rooms)
+    def _seen(self, parts: tuple[Collected, ...]) -> None:
+        snapshot, collectors = self._snapshot, dict(self._snapshot.collectors)
+        for seen in parts:
+            if seen.error:
+                self._log.warning("collector.failed", collector=seen.name, why=seen.error)
+            collectors[seen.name] = seen.health()
+            rooms = seen.rooms
+            if "agent" in rooms:
+                rooms = {**rooms, "agent": {**rooms["agent"], "spool_share": round(self._reporter.spool.share, 3)}}
+            snapshot = snapshot.with_part(seen.at, rooms)
+        self._show(snapshot.with_part(snapshot.at, {"collectors": collectors}))
 
-    def _merge(self, at: float, rooms: object) -> None:
-        assert isinstance(rooms, dict)
-        self._snapshot = self._snapshot.with_part(at, rooms)
-        self._publish(self._snapshot)
+    def _show(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._publish(snapshot)
 
     # -- what goes -------------------------------------------------------------------------------------------
 

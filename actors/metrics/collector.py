@@ -4,6 +4,7 @@ A tick that is missed is left out and counted, never made up for. What a collect
 counted and told, and the others of its thread go on.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,6 +12,8 @@ from typing import Any, Protocol
 Rooms = Mapping[str, Mapping[str, Any]]
 """Room of the snapshot -> figures."""
 ERROR_MAX_CHARS = 300
+TOGETHER_S = 0.001
+"""What is due so soon after is looked at in the same wake-up."""
 
 
 class Waiter(Protocol):
@@ -93,24 +96,34 @@ def run(
     collectors: Sequence[Collector],
     flag: Waiter,
     wall: Callable[[], float],
-    tell: Callable[[Collected], None],
-    phase: float = 0.0,
+    tell: Callable[[tuple[Collected, ...], float], None],
+    beat_s: float | None = None,
 ) -> None:
-    """In the collectors' thread, until the flag is set. `phase` in 0..1 shifts the schedule within its first second.
+    """In the collectors' thread, until the flag is set; `tell` gets what one wake-up saw, and when the next comes.
 
-    The first look comes at once: what starts wants to be seen.
+    All that is due at once is one wake-up: most of what a look costs is to come to it. The first look comes at once,
+    since what starts wants to be seen; from then on ticks are on the grid of `beat_s`, or of the start.
     """
     start_s = flag.now()
     for collector in collectors:
         collector.due_s = start_s
+    first = True
     while not flag.is_set():
-        nearest = min(collectors, key=lambda one: one.due_s)
-        if flag.wait(nearest.due_s - flag.now()):
+        if flag.wait(min(one.due_s for one in collectors) - flag.now()):
             return
-        first = nearest.due_s == start_s
-        seen = nearest.once(flag.now, wall)
-        if flag.is_set():
-            return  # another thread does its work by now
-        if first:
-            nearest.due_s += phase * min(1.0, nearest.interval_s)
-        tell(seen)
+        now_s = flag.now()
+        seen: list[Collected] = []
+        for collector in collectors:
+            if collector.due_s <= now_s + TOGETHER_S:
+                seen.append(collector.once(flag.now, wall))
+                if first and beat_s is not None:
+                    collector.due_s = on_grid(beat_s, collector.interval_s, collector.due_s)
+                if flag.is_set():
+                    return  # another thread does its work by now
+        first = False
+        tell(tuple(seen), min(one.due_s for one in collectors))
+
+
+def on_grid(beat_s: float, interval_s: float, after_s: float) -> float:
+    """The first moment at or after `after_s` that is a whole number of intervals from `beat_s`. Pure."""
+    return beat_s + math.ceil(round((after_s - beat_s) / interval_s, 9)) * interval_s

@@ -33,6 +33,8 @@ class Group:
     name: str
     collectors: tuple[Collector, ...]
     close: Callable[[], None]
+    beats: bool = False
+    """What others see shortly before goes with what it sees."""
 
 
 class Eyes(Protocol):
@@ -78,6 +80,7 @@ class MachineEyes:
                 Collector("containers", settings.container_interval_s, rest),
             ),
             kept.close,
+            beats=True,
         )
 
     def _sockets(self, engines: Engines, clock: Clock) -> Group:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .gpu_fast import FastQuery, fast_queries
 from .gpu_queries import QUERIES, Figures, Pace, Query
 
 VERSION_FILE = Path("/sys/module/nvidia/version")
@@ -21,11 +22,12 @@ VERSION_MAX_BYTES = 256
 RETRY_S = 60.0
 """Between two tries to find a driver that is not loaded, or a GPU that is lost."""
 XID_EVENT = 0x8
-FOREVER = ("NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION", "NO_DATA")
+NOT_SUPPORTED = "NOT_SUPPORTED"
+FOREVER = (NOT_SUPPORTED, "FUNCTION_NOT_FOUND", "NO_PERMISSION", "NO_DATA")
 """Answers that stay the same while the driver is loaded: asked once, and remembered."""
 GONE = ("GPU_IS_LOST", "RESET_REQUIRED", "GPU_NOT_FOUND")
 UNLOADED = ("DRIVER_NOT_LOADED", "UNINITIALIZED")
-ONCE, FAST, SLOW = (tuple(query for query in QUERIES if query.pace is pace) for pace in Pace)
+ONCE, SLOW = (tuple(query for query in QUERIES if query.pace is pace) for pace in Pace)
 
 
 @dataclass(slots=True)
@@ -33,11 +35,14 @@ class _Kept:
     """What is remembered of one GPU."""
 
     handle: Any
+    fast: tuple[FastQuery, ...]
+    """What is asked each second."""
     once: Figures = field(default_factory=dict)
     asks_once: bool = True
     """What does not change is still to be asked."""
     slow: Figures = field(default_factory=dict)
-    unsupported: set[str] = field(default_factory=set)
+    unsupported: dict[str, str] = field(default_factory=dict)
+    """Question -> why it is not asked again."""
     lost: bool = False
     ask_again_s: float = 0.0
 
@@ -97,7 +102,7 @@ class Gpus:
                 uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             except nvml.NVMLError:
                 continue  # known from before or not, it is missing now: see `missing`
-            self._kept[uuid] = _Kept(handle)
+            self._kept[uuid] = _Kept(handle, fast_queries(nvml, handle))
         for uuid, kept in before.items():
             if uuid not in self._kept and kept.lost:
                 self._kept[uuid] = kept
@@ -164,10 +169,14 @@ class Gpus:
             self._ask(kept, SLOW, kept.slow, now_s)
         found: Figures = {}
         if not kept.lost:
-            self._ask(kept, FAST, found, now_s)
+            self._ask_fast(kept, found, now_s)
         if kept.lost:
             return {**kept.once, "lost": 1}
-        if "memory" in kept.unsupported and "memory_total_bytes" not in found and not kept.slow.get("mig"):
+        if (
+            kept.unsupported.get("memory") == NOT_SUPPORTED
+            and "memory_total_bytes" not in found
+            and not kept.slow.get("mig")
+        ):
             found["unified"] = True
         return {**kept.once, **kept.slow, **found, "lost": 0}
 
@@ -180,18 +189,32 @@ class Gpus:
             try:
                 into.update(query.ask(nvml, handle))
             except nvml.NVMLError as error:
-                self._refused(kept, query, error, now_s)
+                self._refused(kept, query.name, error.value, now_s)
                 if kept.lost or not self._running:
                     return
+            except nvml.NVMLLibraryMismatchError:  # how pynvml says that a driver is too old for one question
+                unsupported[query.name] = "FUNCTION_NOT_FOUND"
 
-    def _refused(self, kept: _Kept, query: Query, error: Any, now_s: float) -> None:
-        code = self._codes.get(error.value, "")
+    def _ask_fast(self, kept: _Kept, into: Figures, now_s: float) -> None:
+        """The same of what is asked each second."""
+        for query in kept.fast:
+            code = query.call(*query.arguments)
+            if code == 0:
+                query.read(into)
+                continue
+            self._refused(kept, query.name, code, now_s)
+            if kept.lost or not self._running:
+                return
+
+    def _refused(self, kept: _Kept, name: str, number: int, now_s: float) -> None:
+        code = self._codes.get(number, "")
         if code in FOREVER:
-            kept.unsupported.add(query.name)
+            kept.unsupported[name] = code
+            kept.fast = tuple(query for query in kept.fast if query.name != name)
         elif code in GONE:
             kept.lost, kept.ask_again_s = True, now_s + RETRY_S
         elif code in UNLOADED:
-            self._failed(error, now_s)
+            self._failed(self._nvml.NVMLError(number), now_s)
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -218,6 +241,8 @@ class Gpus:
         except self._nvml.NVMLError:
             return None
         by_address = {_address(kept.handle): uuid for uuid, kept in list(self._kept.items())}
+        if not event.device:
+            return None  # of the machine, not of a GPU
         uuid = by_address.get(_address(event.device))  # asked for its UUID, a GPU that fell off the bus says nothing
         return None if uuid is None or event.eventType != XID_EVENT else (uuid, int(event.eventData))
 

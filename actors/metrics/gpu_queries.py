@@ -1,4 +1,6 @@
-"""What is asked of an NVIDIA GPU, how often, and what it is called: data for gpu.py, which owns the library.
+"""What is asked of an NVIDIA GPU once or seldom, and what it is called: data for gpu.py, which owns the library.
+
+What is asked every second is in gpu_fast.
 
 A query is a function of the library and a handle that returns figures; what raises has none. Costs of the vendor's
 calls differ by three orders of magnitude, and some hold a lock that the engines need: the dear ones are slow ones.
@@ -32,8 +34,7 @@ class Pace(IntEnum):
 
     ONCE = 0
     """It does not change while the driver is loaded."""
-    FAST = 1
-    SLOW = 2
+    SLOW = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +57,6 @@ def _address(nvml: Any, handle: Any) -> Figures:
 def _memory(nvml: Any, handle: Any) -> Figures:
     found = nvml.nvmlDeviceGetMemoryInfo(handle)
     return {"memory_total_bytes": int(found.total), "memory_used_bytes": int(found.used)}
-
-
-def _load(nvml: Any, handle: Any) -> Figures:
-    found = nvml.nvmlDeviceGetUtilizationRates(handle)
-    return {"utilization": found.gpu / 100, "memory_utilization": found.memory / 100}
-
-
-def _reasons(nvml: Any, handle: Any) -> Figures:
-    try:
-        bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)
-    except nvml.NVMLError_FunctionNotFound:  # drivers before 535 have the older name only
-        bits = nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-    return {
-        "throttle_thermal": bool(bits & THERMAL_BITS),
-        "throttle_brake": bool(bits & BRAKE_BIT),
-        "throttle_power_cap": bool(bits & CAP_BIT),
-    }
 
 
 def _rows(nvml: Any, handle: Any) -> Figures:
@@ -154,12 +138,6 @@ QUERIES = (
     Query("address", Pace.ONCE, _address),
     Query("name", Pace.ONCE, lambda nvml, handle: {"name": _text(nvml.nvmlDeviceGetName(handle))}),
     Query("slowdown", Pace.ONCE, _one("slowdown_c", "nvmlDeviceGetTemperatureThreshold", SLOWDOWN_THRESHOLD)),
-    Query("memory", Pace.FAST, _memory),
-    Query("load", Pace.FAST, _load),
-    Query("temperature", Pace.FAST, _one("temperature_c", "nvmlDeviceGetTemperature", GPU_SENSOR)),
-    Query("power", Pace.FAST, _one("power_w", "nvmlDeviceGetPowerUsage", scale=0.001)),
-    Query("clock", Pace.FAST, _one("clock_sm_mhz", "nvmlDeviceGetClockInfo", CLOCK_SM)),
-    Query("reasons", Pace.FAST, _reasons),
     Query("memory clock", Pace.SLOW, _one("clock_memory_mhz", "nvmlDeviceGetClockInfo", CLOCK_MEMORY)),
     Query("power limit", Pace.SLOW, _one("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit", scale=0.001)),
     Query("energy", Pace.SLOW, _one("energy_j_total", "nvmlDeviceGetTotalEnergyConsumption", scale=0.001)),

@@ -11,6 +11,7 @@ from typing import Any
 
 from . import procfs
 from .amd import AmdGpus
+from .collector import on_grid
 from .gpu import Gpus
 from .gpu_queries import Figures
 from .kernel_log import FILE as KERNEL_LOG
@@ -54,8 +55,10 @@ class GpuWatch:
         on_event: Callable[[], None],
         on_look: Callable[[], None] = _nothing,
         kernel_log: Path = KERNEL_LOG,
+        beat_s: float | None = None,
     ) -> None:
         self._gpus, self._amd, self._kernel_log = gpus, amd, kernel_log
+        self._beat_s = clock() if beat_s is None else beat_s
         self._interval_s, self._clock, self._on_event, self._on_look = interval_s, clock, on_event, on_look
         self._echoes: dict[tuple[str, int], tuple[str, float]] = {}
         """GPU and code -> who told of it first, and when."""
@@ -78,11 +81,16 @@ class GpuWatch:
             if self._gpus.never and not self._amd.cards:
                 self._stop.set()
             self._ready.set()
-            while not self._stop.wait(self._interval_s):
+            while not self._stop.wait(self._pause_s()):
                 self._look()
         finally:
             self._gpus.stop()
             self._kept.close()
+
+    def _pause_s(self) -> float:
+        """To the next tick on the grid, which is not the one that this look was."""
+        now_s = self._clock()
+        return on_grid(self._beat_s, self._interval_s, now_s + self._interval_s / 2) - now_s
 
     def _look(self) -> None:
         now_s = self._clock()

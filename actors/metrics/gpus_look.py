@@ -6,6 +6,7 @@ from typing import Any
 from actors.facts import EngineFacts
 
 from .cgroup import Groups
+from .gpu_queries import Figures
 from .gpu_watch import GpuLook
 
 FOREIGN = "-"
@@ -13,14 +14,14 @@ FOREIGN = "-"
 
 
 class GpusLook:
-    """Maps processes to engines; one thread calls it."""
+    """Maps processes to engines; the threads that look and that hear events call it."""
 
     def __init__(self, groups: Groups) -> None:
         self._groups = groups
         self._mapped: tuple[object, dict[int, str]] = (None, {})
 
     def rooms(self, look: GpuLook, engines: Sequence[EngineFacts]) -> Mapping[str, Mapping[str, Any]]:
-        """`gpus` and `drivers` of the snapshot."""
+        """`gpus` and `drivers` of the snapshot; the look is taken, and its figures are changed in place."""
         programs = tuple(figures.get("processes") for figures in look.gpus.values())
         if any(programs) and self._mapped[0] != (programs, engines):
             self._mapped = ((programs, engines), self._owners(engines))
@@ -39,13 +40,15 @@ class GpusLook:
         }
 
 
-def _by_engine(figures: Mapping[str, Any], owners: Mapping[int, str]) -> dict[str, Any]:
-    found = {name: value for name, value in figures.items() if name != "processes"}
-    if "processes" not in figures:
-        return found
+def _by_engine(figures: Figures, owners: Mapping[int, str]) -> Figures:
+    """The very figures, which are this look's own, with programs counted and summed."""
+    programs = figures.pop("processes", None)
+    if programs is None:
+        return figures
     sizes: dict[str, int | None] = {}
-    for pid, size in figures["processes"]:
+    for pid, size in programs:
         name = owners.get(pid, FOREIGN)
         before = sizes.get(name, 0)
         sizes[name] = None if size is None or before is None else before + size
-    return found | {"processes": len(figures["processes"]), "memory_by_engine": sizes}
+    figures["processes"], figures["memory_by_engine"] = len(programs), sizes
+    return figures

@@ -18,14 +18,9 @@ class HostLook:
         self._flow: tuple[float, dict[str, int]] | None = None
 
     def now(self) -> Figures:
-        """Processors, load, pressure and memory."""
+        """Processors and memory."""
         kept = self._kept
         figures: Figures = {f"memory.{name}_bytes": value for name, value in procfs.read_memory(kept).items()}
-        loads = procfs.read_loads(kept)
-        if loads is not None:
-            figures["load1"], figures["load5"], figures["load15"] = loads
-        for name, share in procfs.read_pressure(kept).items():
-            figures[f"pressure.{name}"] = share
         now = procfs.read_processors(kept)
         before, self._before = self._before, now
         if now is not None:
@@ -36,7 +31,10 @@ class HostLook:
         return figures
 
     def flow(self) -> Figures:
-        """Network, disks and the kernel's kills, with their rates; a counter that fell was begun anew."""
+        """Load, pressure, network, disks and the kernel's kills, with rates; a counter that fell was begun anew.
+
+        The kernel itself reckons loads anew every 5 s and pressure every 2 s, and both tell of a minute and more.
+        """
         counters: dict[str, int] = {}
         cards = self._cards.read(self._kept)
         if cards is not None:
@@ -50,6 +48,11 @@ class HostLook:
         kills = procfs.read_oom_kills(self._kept)
         if kills is not None:
             figures["oom_kills"] = kills
+        loads = procfs.read_loads(self._kept)
+        if loads is not None:
+            figures["load1"], figures["load5"], figures["load15"] = loads
+        for name, share in procfs.read_pressure(self._kept).items():
+            figures[f"pressure.{name}"] = share
         now_s = self._clock()
         before, self._flow = self._flow, (now_s, counters)
         if before is not None and now_s > before[0]:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.metrics.collector import Collector, next_tick, run
+from actors.metrics.collector import Collector, next_tick, on_grid, run
+from actors.metrics.gathering import NEAR_S, Gathering
 
 
 class Clock:
@@ -22,6 +23,15 @@ class Clock:
     def wait(self, timeout_s):
         self.now_s += max(0.0, timeout_s)
         return self.is_set()
+
+
+def each(told):
+    """What `run` tells, one look after the other."""
+    return lambda seen, _next_s: told.extend(seen)
+
+
+def nobody(_seen, _next_s):
+    """Nobody wants to know."""
 
 
 @given(st.floats(0, 1e6), st.floats(0.1, 300), st.floats(0, 1e5))
@@ -42,7 +52,7 @@ def test_a_schedule_does_not_drift_and_what_is_missed_is_counted():
         return {"host": {"n": len(seen)}}
 
     told = []
-    run((Collector("host", 1.0, look),), clock, lambda: 5.0, told.append)
+    run((Collector("host", 1.0, look),), clock, lambda: 5.0, each(told))
     assert seen[:5] == pytest.approx([0.0, 1.0, 2.0, 6.0, 7.0])
     assert [one.skipped for one in told][:5] == [0, 0, 3, 3, 3]
     assert told[2].duration_s == pytest.approx(3.5)
@@ -53,7 +63,7 @@ def test_collectors_of_one_thread_keep_their_own_intervals():
     clock, order = Clock(4.9), []
     fast = Collector("fast", 1.0, lambda: order.append("fast") or {})
     slow = Collector("slow", 2.0, lambda: order.append("slow") or {})
-    run((fast, slow), clock, lambda: 0.0, lambda _one: None)
+    run((fast, slow), clock, lambda: 0.0, nobody)
     assert order.count("fast") == 5
     assert order.count("slow") == 3
 
@@ -66,7 +76,7 @@ def test_a_fault_is_counted_and_told_and_the_next_look_comes():
             raise OSError("it went away")
         return {"host": {}}
 
-    run((Collector("host", 1.0, look),), clock, lambda: 0.0, told.append)
+    run((Collector("host", 1.0, look),), clock, lambda: 0.0, each(told))
     assert [(one.errors, one.error) for one in told] == [(0, ""), (1, "OSError: it went away"), (1, "")]
     assert told[1].rooms == {}
 
@@ -78,11 +88,64 @@ def test_a_look_that_ends_after_another_took_over_is_not_told():
         clock.now_s = 11.0
         return {"disks": {}}
 
-    run((Collector("disks", 1.0, look),), clock, lambda: 0.0, told.append)
+    run((Collector("disks", 1.0, look),), clock, lambda: 0.0, each(told))
     assert told == []
 
 
 def test_the_phase_shifts_all_but_the_first_look():
     clock, seen = Clock(3.0), []
-    run((Collector("host", 1.0, lambda: seen.append(clock.now_s) or {}),), clock, lambda: 0.0, lambda _one: None, 0.5)
+    run((Collector("host", 1.0, lambda: seen.append(clock.now_s) or {}),), clock, lambda: 0.0, nobody, 0.5)
     assert seen == pytest.approx([0.0, 1.5, 2.5])
+
+
+def test_what_is_due_at_once_is_one_wake_up_and_told_together():
+    clock, told = Clock(10.5), []
+    fast, slow = Collector("fast", 1.0, lambda: {"host": {}}), Collector("slow", 5.0, lambda: {"agent": {}})
+    run((fast, slow), clock, lambda: 0.0, lambda seen, next_s: told.append(([one.name for one in seen], next_s)), 0.25)
+    assert [names for names, _ in told if len(names) > 1] == [["fast", "slow"]] * 3
+    assert [next_s for _, next_s in told] == pytest.approx([1.25 + tick for tick in range(len(told))])
+
+
+@given(st.floats(-100, 100), st.floats(0.5, 60), st.floats(0, 1e4))
+def test_a_grid_has_its_ticks_whole_intervals_from_its_beginning(beat_s, interval_s, after_s):
+    tick = on_grid(beat_s, interval_s, after_s)
+    assert -1e-6 * interval_s <= tick - after_s <= interval_s * (1 + 1e-6)
+    assert (tick - beat_s) / interval_s == pytest.approx(round((tick - beat_s) / interval_s), abs=1e-6)
+
+
+class Told:
+    """A gathering whose time is the test's."""
+
+    def __init__(self):
+        self.now_s, self.parts = 0.0, []
+        self.gathering = Gathering(lambda looked: self.parts.append(looked.parts), lambda: self.now_s)
+
+
+def test_what_is_seen_shortly_before_the_beat_goes_with_it():
+    told = Told()
+    told.gathering.beat(("host 1",), 1.0)
+    told.now_s = 1.0 - NEAR_S / 2
+    told.gathering.put(("gpu",))
+    assert told.parts == [("host 1",)]
+    told.now_s = 1.0
+    told.gathering.beat(("host 2",), 2.0)
+    assert told.parts == [("host 1",), ("gpu", "host 2")]
+
+
+@pytest.mark.parametrize("at_s", [0.2, 1.01, 7.0])
+def test_what_is_seen_at_another_time_or_after_a_beat_that_did_not_come_is_told_at_once(at_s):
+    told = Told()
+    told.gathering.beat(("host 1",), 1.0)
+    told.now_s = at_s
+    told.gathering.put(("gpu",))
+    assert told.parts == [("host 1",), ("gpu",)]
+
+
+def test_an_event_waits_for_no_beat_and_takes_along_what_does():
+    told = Told()
+    told.gathering.beat(("host 1",), 1.0)
+    told.now_s = 1.0 - NEAR_S / 2
+    told.gathering.put(("gpu",))
+    told.gathering.now(("event",))
+    told.gathering.beat(("host 2",), 2.0)
+    assert told.parts == [("host 1",), ("gpu", "event"), ("host 2",)]

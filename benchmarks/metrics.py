@@ -1,5 +1,6 @@
 """What seeing costs: samples of host, containers, engines and GPUs, a log line, and how soon an alert is told."""
 
+import gc
 import json
 import logging
 import logging.handlers
@@ -134,6 +135,8 @@ def _steady(made, docker_host: str) -> list[Result]:
         stack.enter_context(parts.sampling_system(MetricsSettings(), facts, docker_host))
         say(f"all of it at its default pace, {STEADY_WINDOWS} windows of {STEADY_S:g} s")
         time.sleep(SETTLE_S)
+        gc.freeze()  # as the daemon does once it runs: what the benchmark has loaded is none of the sampler's
+        stack.callback(gc.unfreeze)
         values = []
         for _ in range(STEADY_WINDOWS):
             cpu, wall = time.process_time(), time.monotonic()

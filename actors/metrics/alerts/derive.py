@@ -51,6 +51,8 @@ class Signals:
         self._seen: dict[str, tuple[float, float]] = {}
         """Collector -> when its last good look came, and its interval."""
         self._skew_s: float | None = None
+        self._told: dict[str, Mapping[str, Mapping[str, Any]]] = {}
+        """Scope -> what `samples` said last."""
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
@@ -122,7 +124,16 @@ class Signals:
             if known and (scopes is None or scope in scopes):
                 values[scope] = make()
         whole = {"engine"} if self._engines is not None and "engine" in values else set()
-        return Samples(values, frozenset(whole | ({"disk"} & values.keys())))
+        return Samples(values, frozenset(whole | ({"disk"} & values.keys())), self._fresh(values))
+
+    def _fresh(self, values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
+        """Scope -> the subjects that have other figures than at the last call."""
+        found: dict[str, tuple[str, ...]] = {}
+        for scope, subjects in values.items():
+            before = self._told.get(scope, {})
+            found[scope] = tuple(name for name, figures in subjects.items() if before.get(name) != figures)
+            self._told[scope] = subjects
+        return found
 
     def _late(self, now_s: float) -> dict[str, float]:
         """Collector -> age of its last good look, in its intervals; of all together when nothing comes at all."""

@@ -43,6 +43,8 @@ class Samples:
     values: Mapping[str, Mapping[str, Figures]]
     whole: frozenset[str] = frozenset()
     """Scopes whose subjects are all here: one that is not was removed on purpose."""
+    fresh: Mapping[str, tuple[str, ...]] | None = None
+    """Scope -> subjects with other figures than at the look before; None: all may have."""
 
 
 @dataclass(frozen=True, slots=True)

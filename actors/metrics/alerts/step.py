@@ -27,7 +27,7 @@ REMOVED = "it is no longer there"
 
 Found = dict[tuple[str, str], Alert]
 Subjects = Mapping[str, Figures]
-NOBODY: frozenset[str] = frozenset()
+NOBODY: Mapping[str, None] = MappingProxyType({})
 
 
 def step(rules: Sequence[Rule], memory: Memory, samples: Samples, now: Moment) -> tuple[Memory, tuple[Transition, ...]]:
@@ -35,13 +35,17 @@ def step(rules: Sequence[Rule], memory: Memory, samples: Samples, now: Moment) -
     found: Found = dict(memory.alerts)
     held = {STORM_SCOPE: _held_back(memory)}
     values = {**held, **samples.values}
-    remembered: dict[str, set[str]] = {}
+    remembered: dict[str, dict[str, None]] = {}  # in order: two runs of one history are to be the same
     for name, subject in memory.alerts:
-        remembered.setdefault(name, set()).add(subject)
+        remembered.setdefault(name, {})[subject] = None
+    fresh = samples.fresh
     for rule in rules:
-        subjects = values.get(rule.scope)
+        subjects, known = values.get(rule.scope), remembered.get(rule.name, NOBODY)
+        if subjects and fresh is not None and rule.scope in fresh:
+            # Of the others nothing is remembered, and the same figures as before would say the same.
+            subjects = {name: subjects[name] for name in (*fresh[rule.scope], *known) if name in subjects}
         if subjects:
-            for subject, figures in _suspects(rule, subjects, remembered.get(rule.name, NOBODY)):
+            for subject, figures in _suspects(rule, subjects, known):
                 _look(found, rule, subject, figures, now)
     if found:
         _sweep(found, {rule.name: rule for rule in rules}, samples, now)

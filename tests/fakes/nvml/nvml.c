@@ -7,6 +7,7 @@
  * `system xid.N GPU CODE` is the Nth event. Written from the public interface of the library alone.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -45,10 +46,40 @@ static gpu gpus[GPUS_MAX], slices[GPUS_MAX][8];
 
 /* -- the file ------------------------------------------------------------------------------------------------- */
 
+/* Whether nothing happened in the file's folder since the last call: to ask for the file each time costs more than a
+ * call of the real library's Python, and would be measured as ours. */
+static int quiet(const char *path) { /* guard is held */
+    static char known[512], events[4096];
+    static int watch = -1;
+    static pid_t owner;
+    const char *slash = strrchr(path, '/');
+    if (watch < 0 || owner != getpid() || strcmp(path, known)) {
+        if (watch >= 0) close(watch);
+        watch = -1;
+        if (!slash || strlen(path) >= sizeof known) return 0;
+        char folder[512];
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+        watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        if (watch >= 0 && inotify_add_watch(watch, folder, IN_ALL_EVENTS & ~(IN_ACCESS | IN_OPEN | IN_CLOSE_NOWRITE)) < 0) {
+            close(watch);
+            watch = -1;
+        }
+        owner = getpid();
+        strcpy(known, path);
+        return 0;
+    }
+    if (read(watch, events, sizeof events) < 0) return errno == EAGAIN;
+    while (read(watch, events, sizeof events) > 0) {}
+    return 0;
+}
+
 static int refresh(void) { /* guard is held; 0 when there is no file */
     const char *path = getenv("FAKE_NVML");
+    static int there;
     struct stat now;
-    if (!path || stat(path, &now)) return 0;
+    if (path && quiet(path) && there) return 1;
+    there = path && !stat(path, &now);
+    if (!there) return 0;
     if (now.st_ino == read_as.st_ino && now.st_mtim.tv_nsec == read_as.st_mtim.tv_nsec &&
         now.st_mtim.tv_sec == read_as.st_mtim.tv_sec && now.st_size == read_as.st_size)
         return 1;

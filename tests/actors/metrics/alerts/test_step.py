@@ -243,3 +243,32 @@ def test_of_subjects_without_memory_exactly_what_is_raised_is_remembered(scope, 
     memory, _ = step(DEFAULT_RULES, Memory(), Samples({scope: {"one": figures}}), Moment(1_000.0, 5_000.0))
     raised = {rule.name for rule in DEFAULT_RULES if rule.scope == scope and rule.raised(figures)}
     assert {name for name, _ in memory.alerts} == raised
+
+
+def said(transitions):
+    return sorted((one.rule, one.subject, one.state, one.value or 0.0) for one in transitions)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_to_leave_out_what_did_not_change_changes_nothing(data):
+    scope = data.draw(st.sampled_from(sorted(SIGNALS)))
+    value = st.sampled_from([None, 0, 1, 6, 97.0])
+    looks = data.draw(
+        st.lists(
+            st.fixed_dictionaries(
+                {}, optional=dict.fromkeys("abc", st.dictionaries(st.sampled_from(sorted(SIGNALS[scope])), value))
+            ),
+            min_size=1,
+            max_size=12,
+        )
+    )
+    all_of_it, fresh_alone, before = Memory(), Memory(), {}
+    for turn, values in enumerate(looks * 2):
+        now = Moment(1_000.0 + 40 * turn, 5_000.0 + 40 * turn)
+        fresh = {scope: tuple(name for name, figures in values.items() if before.get(name) != figures)}
+        all_of_it, heard = step(DEFAULT_RULES, all_of_it, Samples({scope: values}), now)
+        fresh_alone, told = step(DEFAULT_RULES, fresh_alone, Samples({scope: values}, fresh=fresh), now)
+        assert said(told) == said(heard)
+        assert dict(fresh_alone.alerts) == dict(all_of_it.alerts)
+        before = values

@@ -102,6 +102,11 @@ class Blocks:
         return self.frontier in self.held or self.frontier in self.stored
 
     @property
+    def awaited(self) -> bool:
+        """Whether the next block to hash is on its way."""
+        return self.frontier in self.active
+
+    @property
     def outstanding(self) -> int:
         """Blocks that keep memory."""
         return len(self.active) + len(self.held)

@@ -35,6 +35,8 @@ FINISH_TOGETHER = 64
 SMALL_RANK = 2
 """A large file that keeps less memory than so many blocks goes before the small files."""
 NAP_S = 0.5
+SPILL_AFTER_S = 0.1
+"""Memory waits so long for the block that must be hashed before it; a slow connection may be bringing that."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,8 @@ class Crew:
     """Workers that may be at work now."""
     throttle: Throttle
     clock: Callable[[], float] = time.monotonic
-    lock: threading.Condition = field(default_factory=threading.Condition)
+    lock: threading.Condition = field(init=False)
+    """Workers wait here. The two below are the same lock: who waits for one thing is not woken for another."""
     error: DownloadError | None = None
     crashed: Exception | None = None
     stopping: bool = False
@@ -78,8 +81,14 @@ class Crew:
     _waiting: list[Job] = field(default_factory=list)
     _open: list[Job] = field(default_factory=list)
     _small: list[Job] = field(default_factory=list)
+    _dry_at: float | None = None
+    """Since when no memory is free."""
+    _hashable: threading.Condition = field(init=False)
+    _ended: threading.Condition = field(init=False)
 
     def __post_init__(self) -> None:
+        guard = threading.RLock()
+        self.lock, self._hashable, self._ended = (threading.Condition(guard) for _ in range(3))
         self._waiting = sorted(self.jobs, key=lambda job: job.file.size_bytes)
         self.unfinished = len(self.jobs)
 
@@ -94,27 +103,31 @@ class Crew:
         """The transfer cannot end well."""
         with self.lock:
             self.error = self.error or error
-            self.lock.notify_all()
+            self._wake_all()
 
     def crash(self, error: Exception) -> None:
         """A fault of ours."""
         with self.lock:
             self.crashed = self.crashed or error
             self.stopping = True
-            self.lock.notify_all()
+            self._wake_all()
 
     def stop(self) -> None:
         """Every thread shall return."""
         with self.lock:
             self.stopping = True
-            self.lock.notify_all()
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for waiting in (self.lock, self._hashable, self._ended):
+            waiting.notify_all()
 
     def await_end(self, timeout_s: float) -> None:
         """For the watching thread: until all is over, or it is time to look."""
         until = self.clock() + timeout_s
         with self.lock:
             while not self.over and (left := until - self.clock()) > 0:
-                self.lock.wait(left)
+                self._ended.wait(left)
 
     @property
     def hungry(self) -> bool:
@@ -151,13 +164,13 @@ class Crew:
                 gone = job.mirrors.exhausted
                 if gone is not None:
                     self.error = self.error or gone
-                    self.lock.notify_all()
+                    self._wake_all()
                     return None, 0.0
                 wait_s = min(wait_s, max(0.01, job.mirrors.wake_at() - now))
                 continue
             view = self._memory()
             if view is None:
-                return None, NAP_S
+                return None, SPILL_AFTER_S
             if not job.small and not job.mirrors.ranges:
                 job.streaming = True
                 return Item(job, mirror, 0, view, 0, stream=True), 0.0
@@ -168,7 +181,7 @@ class Crew:
     def _candidates(self) -> list[Job]:
         """Files with a block to ask for; the one that keeps the least memory first, so that all hashers have work."""
         large = sum(not job.small for job in self._open)
-        wanting = [job for job in self._open if job.blocks.missing and not job.streaming and not job.asking]
+        wanting = [job for job in self._open if job.wants]
         while self._waiting and (large < OPEN_FILES or self._waiting[-1].small):
             if self._waiting[-1].small and any(job.small for job in wanting):
                 break
@@ -179,18 +192,19 @@ class Crew:
             if job.blocks.missing:
                 wanting.append(job)
             if job.blocks.ready or job.blocks.complete:
-                self.lock.notify_all()
+                self._hashable.notify()
         return sorted(wanting, key=lambda job: SMALL_RANK if job.small else job.blocks.outstanding)
 
     def _memory(self) -> memoryview | None:
-        view = self.buffers.take()
+        """A free block; or one that cannot be hashed soon, and will be read again, when none was free for a while."""
+        view, now = self.buffers.take(), self.clock()
         if view is not None:
+            self._dry_at = None
             return view
-        for job in self._open:
-            view = job.blocks.spill()
-            if view is not None:
-                return view
-        return None
+        self._dry_at = now if self._dry_at is None else self._dry_at
+        patient = now - self._dry_at < SPILL_AFTER_S
+        found = (job.blocks.spill() for job in self._open if not (patient and job.blocks.awaited))
+        return next((view for view in found if view is not None), None)
 
     def memory(self) -> memoryview | None:
         """For one who goes on within an item; None at the end."""
@@ -199,7 +213,7 @@ class Crew:
                 view = self._memory()
                 if view is not None:
                     return view
-                self.lock.wait(NAP_S)
+                self.lock.wait(SPILL_AFTER_S)
         return None
 
     def give(self, view: memoryview) -> None:
@@ -237,12 +251,16 @@ class Crew:
             self.done_bytes += count
             self.received_bytes += count
 
-    def arrived(self, item: Item) -> None:
-        """A block is whole and on disk: its memory goes to the hasher."""
+    def arrived(self, item: Item) -> bool:
+        """A block is whole and on disk. Whether the caller shall hash its file now, while the block is in the cache."""
+        job = item.job
         with self.lock:
-            item.job.blocks.tags[item.index] = item.mirror.tag
-            item.job.blocks.arrive(item.index, item.view)
-            self.lock.notify_all()
+            job.blocks.tags[item.index] = item.mirror.tag
+            job.blocks.arrive(item.index, item.view)
+            if job.hashing or not job.blocks.ready:
+                return False
+            job.hashing = True
+            return True
 
     def gave_back(self, item: Item, filled: int) -> None:
         """A block is not whole."""
@@ -271,14 +289,17 @@ class Crew:
                     if not job.hashing and (job.blocks.ready or job.blocks.complete):
                         job.hashing = True
                         return job
-                self.lock.wait(NAP_S)
+                self._hashable.wait(NAP_S)
         return None
 
     def rest_hash(self, job: Job) -> None:
         """The thread that had the file leaves it; one that is proven is never taken again."""
         with self.lock:
             job.hashing = False
-            self.lock.notify_all()
+            if job.blocks.ready or job.blocks.complete:
+                self._hashable.notify()
+            if job.blocks.missing:
+                self.lock.notify_all()
 
     def proven(self, job: Job) -> None:
         """A file has the hash that was promised: it gets its final name, small ones in groups."""
@@ -303,6 +324,8 @@ class Crew:
                 self._open.remove(job)
             self.unfinished -= len(group)
             self.lock.notify_all()
+            if not self.unfinished:
+                self._wake_all()
 
 
 def hashers_wanted(files: int) -> int:

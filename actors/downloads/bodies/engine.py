@@ -18,7 +18,7 @@ from actors.downloads.errors import DownloadError
 from actors.downloads.manifest import RemoteFile, Staging
 from config.downloads import DownloadsSettings
 
-from .adapt import FIRST
+from .adapt import FIRST, FIRST_FOR_SEVERAL
 from .api import Brought, Cancelled, Control, Progress
 from .asking import Asker
 from .buffers import Buffers
@@ -106,7 +106,7 @@ class TransferEngine:
             control=control,
             jobs=jobs,
             buffers=buffers,
-            allowed=min(FIRST, most),
+            allowed=min(FIRST if sum(not job.small for job in jobs) < 2 else FIRST_FOR_SEVERAL, most),
             throttle=self._throttle,
         )
         total = sum(file.size_bytes for file in files)
@@ -118,7 +118,7 @@ class TransferEngine:
             while not crew.over:
                 self._hold(crew)
                 while len(workers) < crew.allowed:
-                    workers.append(Worker(len(workers), crew, self._asker(staging)))
+                    workers.append(self._worker(len(workers), crew, staging))
                     threads.append(_started(workers[-1].run, f"bytes-{len(workers) - 1}"))
                 crew.await_end(LOOK_S)
                 watch.look(workers, progress)
@@ -140,6 +140,9 @@ class TransferEngine:
         if crew.unfinished:
             raise Cancelled
         return crew.received_bytes
+
+    def _worker(self, number: int, crew: Crew, staging: Staging) -> Worker:
+        return Worker(number, crew, self._asker(staging), Hasher(crew, self._block_bytes).hash_ready)
 
     def _hold(self, crew: Crew) -> None:
         outside = self._hours is not None and not self._hours.open_at(self._minute())

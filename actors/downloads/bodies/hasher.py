@@ -20,14 +20,15 @@ class Hasher:
         """Until nothing is left to do."""
         try:
             while (job := self._crew.take_hash()) is not None:
-                self._hash(job)
+                self.hash_ready(job)
         except DownloadError as error:
             self._crew.fail(error)
         except Exception as error:  # a fault of ours must end the transfer loudly, not leave it waiting
             self._crew.crash(error)
             raise
 
-    def _hash(self, job: Job) -> None:
+    def hash_ready(self, job: Job) -> None:
+        """All of it that is here, in order; the caller has the file for itself. DownloadError."""
         blocks, lock = job.blocks, self._crew.lock
         while True:
             with lock:
@@ -55,7 +56,7 @@ class Hasher:
             done = blocks.advance()
             if done is not None:
                 self._crew.buffers.give(done)
-            self._crew.lock.notify_all()
+                self._crew.lock.notify()
 
     def _from_disk(self, job: Job, index: int) -> None:
         blocks, length = job.blocks, job.blocks.length(index)

@@ -116,11 +116,21 @@ class Connection:
         return count
 
     def _some(self, view: memoryview) -> int:
-        if self._early:
-            count = min(len(view), len(self._early))
+        count = min(len(view), len(self._early))
+        if count:  # what came with the head, and in the same reading what follows it
             view[:count] = self._early[:count]
             self._early = self._early[count:]
-            return count
+            return count if self._early or count == len(view) else count + self._more(view[count:])
+        return self._received(view)
+
+    def _more(self, view: memoryview) -> int:
+        """What follows bytes that are good already: an end or a silence is told by the next reading."""
+        try:
+            return self._received(view)
+        except OSError:
+            return 0
+
+    def _received(self, view: memoryview) -> int:
         if self._tls is not None:
             return self._some_tls(self._tls, view)
         until = time.monotonic() + self._silence_s

@@ -1,6 +1,7 @@
 """One file on its way: its blocks, its hash, its partial file and journal, its mirrors."""
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -36,11 +37,17 @@ class Job:
         self.journal: Journal | None = None
         self.renewals = 0
         self.unsynced_bytes = 0
+        self._open = threading.Lock()
+        """Held while the disk is asked to be durable: a file is not closed in the middle of it."""
 
     @property
-    def asking(self) -> bool:
-        """Whether the first answer is still awaited: it says where the bytes are, and whether there are ranges."""
-        return not self.answered and bool(self.blocks.active)
+    def wants(self) -> bool:
+        """Whether a block of it may be asked for.
+
+        Not while the first answer is awaited: that says where the bytes are, and whether there are ranges.
+        """
+        asking = not self.answered and bool(self.blocks.active)
+        return bool(self.blocks.missing) and not self.streaming and not asking
 
     @property
     def target(self) -> Path:
@@ -158,13 +165,14 @@ class Job:
                 raise failed(self.file.name, error) from error
 
     def barrier(self) -> None:
-        """What is written so far outlives a loss of power."""
-        if self.journal is None or self.partial is None or not self.unsynced_bytes:
-            return
-        self.unsynced_bytes = 0
-        mark = self.journal.mark()
-        self.partial.sync()
-        self.note(lambda journal: journal.durable(mark))
+        """What is written so far outlives a loss of power; nothing to do for a file that is complete."""
+        with self._open:
+            if self.done or self.journal is None or self.partial is None or not self.unsynced_bytes:
+                return
+            self.unsynced_bytes = 0
+            mark = self.journal.mark()
+            self.partial.sync()
+            self.note(lambda journal: journal.durable(mark))
 
     def begin_writeback(self) -> None:
         """It will be finished soon."""
@@ -174,9 +182,10 @@ class Job:
     def finish(self) -> None:
         """Its final name: it is complete, proven and durable."""
         assert self.partial is not None
-        self.done = True
-        self.partial.finish(self.target)
-        self.note(lambda journal: journal.close(remove=True))
+        with self._open:
+            self.done = True
+            self.partial.finish(self.target)
+            self.note(lambda journal: journal.close(remove=True))
 
     def close(self) -> None:
         """Let go; what is there is kept for the next time, durably. Small files are brought anew."""
@@ -187,7 +196,8 @@ class Job:
                 self.barrier()
             self.partial.close()
         if self.journal is not None:
-            self.journal.close()
+            with contextlib.suppress(OSError):
+                self.journal.close()
         if self.small:
             with contextlib.suppress(OSError):
                 self.part.unlink()

@@ -11,6 +11,7 @@ running hash at that point), proves the whole prefix, and says which block is da
 """
 
 import os
+import threading
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,10 +98,10 @@ def boot_id() -> str:
 
 
 class Journal:
-    """Lines are appended by any thread; each is one write."""
+    """Lines are appended by any thread, in one write each time."""
 
     def __init__(self, path: Path, boot: str) -> None:
-        self._path = path
+        self._path, self._proven, self._lock = path, b"", threading.Lock()
         self._fd = self._open()
         data = os.pread(self._fd, JOURNAL_MAX_BYTES, 0)
         self.known = understand(data, boot)
@@ -129,28 +130,40 @@ class Journal:
 
     def written(self, index: int, filled: int, tag: str) -> None:
         """After the bytes were written."""
-        os.write(self._fd, seal(f"W {index} {filled} {tag}"))
+        self._say(seal(f"W {index} {filled} {tag}"))
 
     def proven(self, index: int, digest: str) -> None:
-        """The running hash at the end of a block."""
-        os.write(self._fd, seal(f"P {index} {digest[:DIGEST_CHARS]}"))
+        """The running hash at the end of a block. Written with the next line: a kill may lose it, no byte with it."""
+        with self._lock:
+            self._proven += seal(f"P {index} {digest[:DIGEST_CHARS]}")
+
+    def _say(self, lines: bytes) -> None:
+        with self._lock:
+            lines, self._proven = self._proven + lines, b""
+            if lines:
+                os.write(self._fd, lines)
 
     def mark(self) -> int:
         """The end of what is said so far: for `durable`, taken before the partial file is synchronised."""
+        self._say(b"")
         return os.fstat(self._fd).st_size
 
     def durable(self, mark: int) -> None:
         """After the partial file was synchronised: what was said before `mark` holds over a loss of power."""
-        os.write(self._fd, seal(f"D {mark}"))
+        self._say(seal(f"D {mark}"))
         os.fdatasync(self._fd)
 
     def forget(self) -> None:
         """Nothing is known any more."""
-        os.ftruncate(self._fd, 0)
+        with self._lock:
+            self._proven = b""
+            os.ftruncate(self._fd, 0)
 
     def close(self, *, remove: bool = False) -> None:
         """Let go; `remove` when the file is complete."""
         if self._fd >= 0:
+            if not remove:
+                self._say(b"")
             os.close(self._fd)
             self._fd = -1
         if remove:

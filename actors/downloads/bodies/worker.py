@@ -1,6 +1,7 @@
 """One worker: a thread that asks for a block, reads it into memory, writes it, and gives it to the hasher."""
 
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from actors.downloads.errors import DownloadError, TransferError
@@ -10,9 +11,10 @@ from .asking import Asker
 from .buffers import ALIGN_BYTES
 from .crew import Crew, Item
 from .http1 import BrokenError
+from .job import Job
 from .mirrors import refused, wrong
 
-SLICE_S = 0.012
+SLICE_S = 0.03
 """A connection writes what it has about so often: what a kill loses is what came since."""
 FLUSH_S = 0.05
 """What came is written after so long, however little it is."""
@@ -26,8 +28,8 @@ MUCH_BYTES = 64 << 10
 class Worker:
     """See the module. `rate`, `beat`, `since` and `item` are read by the watching thread."""
 
-    def __init__(self, number: int, crew: Crew, asker: Asker) -> None:
-        self.number, self._crew, self._asker = number, crew, asker
+    def __init__(self, number: int, crew: Crew, asker: Asker, hash_ready: Callable[[Job], None]) -> None:
+        self.number, self._crew, self._asker, self._hash = number, crew, asker, hash_ready
         self.item: Item | None = None
         self.rate = 0.0
         """Bytes a second of the latest slices."""
@@ -86,10 +88,10 @@ class Worker:
             self._asker.leave(broken=True)
             self._crew.gave_back(item, 0)
             raise
-        if at == length:
-            self._crew.arrived(item)
-        else:
+        if at < length:
             self._crew.gave_back(item, at)
+        elif self._crew.arrived(item):
+            self._hash(item.job)
 
     _flushed = 0
 
@@ -275,10 +277,10 @@ class Worker:
             try:
                 at = self._receive_part(item, length)
             finally:
-                if at == length:
-                    self._crew.arrived(item)
-                else:
+                if at < length:
                     self._crew.gave_back(item, 0)
+                elif self._crew.arrived(item):
+                    self._hash(item.job)
 
     def _receive_part(self, item: Item, length: int) -> int:
         view, connection, at = item.view, self._asker.current, 0

@@ -1,5 +1,6 @@
 """The decisions of the transfer engine that touch nothing: answers, journals, blocks, connections, caps, hours."""
 
+import hashlib
 import random
 
 import pytest
@@ -9,7 +10,9 @@ from actors.downloads.bodies.adapt import HOLD_PERIODS, Adapted, adapt
 from actors.downloads.bodies.answers import RETRY_AFTER_MAX_S, Meaning, judge
 from actors.downloads.bodies.blocks import Blocks
 from actors.downloads.bodies.http1 import Answer, BrokenError, parse_head
+from actors.downloads.bodies.job import Job
 from actors.downloads.bodies.throttle import Hours, Throttle
+from actors.downloads.manifest import Manifest, RemoteFile, Staging
 
 
 @pytest.mark.parametrize(
@@ -122,6 +125,43 @@ def test_a_long_journal_is_made_short_and_says_the_same(tmp_path, monkeypatch):
     assert file.stat().st_size < 300
     known = journal.understand(file.read_bytes(), "one")
     assert (known.filled, known.proofs) == ({3: 199, 4: 7}, {2: "abc"})
+
+
+def test_a_proof_is_written_with_the_next_line_and_at_every_barrier(tmp_path):
+    file = tmp_path / "x.journal"
+    book = journal.Journal(file, "one")
+    book.proven(0, "abc")
+    assert journal.understand(file.read_bytes(), "one").proofs == {}
+    book.written(1, 5, "t")
+    book.proven(1, "def")
+    assert journal.understand(file.read_bytes(), "one").proofs == {0: "abc"}
+    book.durable(book.mark())
+    assert journal.understand(file.read_bytes(), "two").proofs == {0: "abc", 1: "def"}
+    book.proven(2, "wrong")
+    book.forget()
+    book.close()
+    assert journal.understand(file.read_bytes(), "one").lines == 0
+
+
+def test_memory_waits_for_a_block_that_is_on_its_way_before_another_is_given_up():
+    blocks = Blocks(size_bytes=30, block_bytes=10)
+    blocks.begin_with({})
+    assert (blocks.take(), blocks.take(), blocks.awaited) == (0, 1, True)
+    blocks.give_back(0, 0)
+    assert not blocks.awaited
+
+
+def test_a_barrier_does_nothing_once_the_file_is_complete(tmp_path):
+    body = bytes(9 << 20)
+    file = RemoteFile("model.bin", len(body), "sha256", hashlib.sha256(body).hexdigest(), ("http://127.0.0.1/x",))
+    manifest = Manifest("hub", "org/repo", "main", "c0ffee", (file,))
+    job = Job(file, Staging(manifest, tmp_path / "files", tmp_path / "work"), 4 << 20, 4)
+    job.open()
+    job.write(0, memoryview(body)[: 1 << 20], 0, 1 << 20, "t")
+    job.finish()
+    assert job.unsynced_bytes
+    job.barrier()  # the watching thread may come to it at that very moment
+    assert job.target.stat().st_size == len(body)
 
 
 def test_blocks_are_asked_for_in_order_hashed_in_order_and_spilled_from_the_end():

@@ -11,7 +11,7 @@ import tty
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -22,7 +22,7 @@ OVERVIEW, HISTORY = "/v1/overview", "/v1/history?span=15m"
 HISTORY_EVERY = 5
 """Frames between two looks at the past."""
 ASK_S = 5.0
-EXIT_TERMINATED = 143
+EXIT_OF: dict[int, int] = {signal.SIGINT: 0, signal.SIGTERM: 143}
 
 
 @click.command()
@@ -100,12 +100,14 @@ class Screen:
             view = View(facts, past, width, height, time.time(), self._trouble, self._pane, self._paused)
             return Group(*frame(view))
 
-        with _keys(), Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
+        leave = Leave()
+        with _keys(leave), Live(console=console, screen=True, auto_refresh=False) as live:
+            while leave.code is None:
                 self._ask()
                 live.update(shown(), refresh=True)
                 if not self._wait(lambda: live.update(shown(), refresh=True)):
-                    return
+                    leave.code = 0
+        sys.exit(leave.code)
 
     def _ask(self) -> None:
         if self._paused:
@@ -136,20 +138,34 @@ class Screen:
         return True
 
 
+class _LeaveNow(BaseException):
+    """A signal came; nobody on the way may take it for a fault."""
+
+
+class Leave:
+    """Whether to leave, and with which exit code. It is kept beside the exception, which a finalizer may swallow."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+
+    def ask(self, number: int, _frame: FrameType | None) -> None:
+        """The handler of the signals; a second one does not disturb the leaving."""
+        if self.code is None:
+            self.code = EXIT_OF[number]
+            raise _LeaveNow
+
+
 @contextlib.contextmanager
-def _keys() -> Iterator[None]:
+def _keys(leave: Leave) -> Iterator[None]:
     """Keys come one by one and unseen; Ctrl-C and a termination end the view and leave the terminal as it was."""
     before = termios.tcgetattr(sys.stdin)
-    handler = signal.signal(signal.SIGTERM, _terminated)
+    handlers = {number: signal.signal(number, leave.ask) for number in EXIT_OF}
     try:
         tty.setcbreak(sys.stdin)
         yield
-    except KeyboardInterrupt:
+    except _LeaveNow:
         pass
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-        signal.signal(signal.SIGTERM, handler)
-
-
-def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(EXIT_TERMINATED)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

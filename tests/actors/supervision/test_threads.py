@@ -14,9 +14,12 @@ WITHIN_S = 20.0
 
 @pytest.fixture
 def runtime(monkeypatch):
-    """With threads that wait as long as a slow machine may need."""
-    monkeypatch.setattr(threads, "LINGER_S", 1.0)
-    return ThreadRuntime(seed=1)
+    """With threads that wait for work until the test has ended."""
+    monkeypatch.setattr(threads, "LINGER_S", WITHIN_S)
+    made = ThreadRuntime(seed=1)
+    yield made
+    for waiting in list(made._spares):
+        waiting.parker.unpark()
 
 
 def spare(runtime):

@@ -13,6 +13,8 @@ from actors.supervision.handle import Handle
 from actors.supervision.plan import Mode
 from actors.supervision.signals import Down, Ignored
 from actors.supervision.supervisor import SupervisorBehaviour
+from tests.simulation.group_rules import GroupRules
+from tests.simulation.mail import Mail
 
 LATE_S = 1.0
 ASKS_KEPT = 500
@@ -28,18 +30,20 @@ class Invariants:
         self.jumped_at = 0.0
         """When time last jumped: what was due meanwhile is late through no fault of the supervision."""
         self._asked, self._ended, self._numbers = [], WeakKeyDictionary(), WeakKeyDictionary()
+        self._group, self._mail = GroupRules(self._need), Mail(self._need)
 
     def __enter__(self):
         watch, feed, do, ask = self, self._feed, self._do, self._ask
 
         def fed(behaviour, signal):
-            watch.before(behaviour, signal)
+            before = watch.before(behaviour, signal)
             feed(behaviour, signal)
-            watch.after(behaviour)
+            watch.after(behaviour, signal, before)
 
         def done(behaviour, effect):
             if isinstance(effect, Spawn):
                 watch.spawned(behaviour, effect)
+            watch._group.effect(behaviour, effect)
             do(behaviour, effect)
 
         def asked(handle, message, **options):
@@ -48,14 +52,18 @@ class Invariants:
             return future
 
         SupervisorBehaviour._feed, SupervisorBehaviour._do, Handle.ask = fed, done, asked
+        self._mail.__enter__()
         return self
 
     def __exit__(self, *_):
+        self._mail.__exit__()
         SupervisorBehaviour._feed, SupervisorBehaviour._do, Handle.ask = self._feed, self._do, self._ask
 
     def new_process(self):
         """Nothing of the process before counts any more."""
         self._asked, self._ended, self._numbers = [], WeakKeyDictionary(), WeakKeyDictionary()
+        self._group.new_process()
+        self._mail.new_process()
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -66,6 +74,7 @@ class Invariants:
             ended = self._ended.setdefault(cell, set())
             self._need(signal.incarnation not in ended, f"I3: a second end of {cell.path}#{signal.incarnation}")
             ended.add(signal.incarnation)
+        return self._group.before(behaviour, signal)
 
     def spawned(self, behaviour, effect):
         """I2 and I7: incarnations grow, and nothing starts while the supervisor ends."""
@@ -76,9 +85,10 @@ class Invariants:
         self._need(behaviour.core.mode not in {Mode.ENDING, Mode.ENDED}, f"I7: {path} starts while its group ends")
         self._numbers[cell] = effect.incarnation
 
-    def after(self, behaviour):
+    def after(self, behaviour, signal, before):
         """The rest, of this supervisor's children."""
         self.checked += 1
+        self._group.after(behaviour, signal, before)
         core, me = behaviour.core, behaviour._me
         now, ending = me.runtime.now(), core.mode in {Mode.ENDING, Mode.ENDED}
         acting = Counter(id(one.cell) for one in tuple(me.services.live.values()) if not one.fenced)
@@ -113,6 +123,7 @@ class Invariants:
         """I14: when nothing happens any more, every ask has its end."""
         left = {one.target.path for one in self._asked if not one.done() and one.deadline < now}
         self._need(not left, f"I14: asks without an end, of {sorted(left)}")
+        self._mail.at_rest()
 
     def _need(self, good, text):
         if not good:

@@ -94,6 +94,8 @@ class Process:
         self.wiring = None
         self.ended = ""
         self.ready = False
+        self.terminated = False
+        """SIGTERM has come: the tree is stopped at the next look, and `ended` follows."""
         self.runtime.spawn("main", self._main)
 
     def bury(self):
@@ -121,6 +123,10 @@ class Process:
             code = self.system.wait_for_exit(LOOK_S)
             if code is not None:
                 self.ended = f"exit {code}: {self.system.exit_cause}"
+                return
+            if self.terminated:
+                self.system.stop()
+                self.ended = f"exit {self.system.exit_code}: {self.system.exit_cause}"
                 return
             missed = 0 if self.system.healthy() else missed + 1
         self.ended = "the watchdog's time is over"

@@ -80,6 +80,11 @@ class Schedule:
         call()
         return True
 
+    def settle(self) -> None:
+        """Let everybody run who can run now; time stands still but for that."""
+        while self._ready:
+            self.turn()
+
     def _run(self, worker: "SimWorker") -> None:
         self.turns += 1
         self.now += TICK_S

@@ -4,6 +4,9 @@ import pytest
 
 from actors.engines.replica.actor import EngineActor
 from actors.journal.actor import JournalActor
+from actors.supervision.core import Core
+from actors.supervision.mailbox import Mailbox
+from actors.supervision.plan import Plan
 from actors.supervision.roster import Roster
 from tests.simulation.shrink import Shrinker, explain
 from tests.simulation.world import simulate
@@ -96,3 +99,50 @@ def test_a_supervision_that_forgets_a_timer_is_seen(monkeypatch):
 
     monkeypatch.setattr(Roster, "wait", forgets)
     assert any("I10" in text for text in simulate(1, 1.0).wrong)
+
+
+def _restarts_whatever_ends(monkeypatch):
+    monkeypatch.setattr(Core, "_exited", Core._fail)
+
+
+def _stops_the_first_one_first(monkeypatch):
+    monkeypatch.setattr(Plan, "last_to_stop", lambda plan, order: next(name for name in order if name in plan.to_stop))
+
+
+def _loses_a_message(monkeypatch):
+    get, calls = Mailbox.get, []
+
+    def loses_some(mailbox, consumer):
+        calls.append(mailbox)
+        item = get(mailbox, consumer)
+        return item if len(calls) % 500 else get(mailbox, consumer)
+
+    monkeypatch.setattr(Mailbox, "get", loses_some)
+
+
+def _gives_a_message_twice(monkeypatch):
+    get, last = Mailbox.get, {}
+
+    def repeats_some(mailbox, consumer):
+        last[None] = last.get(None, 0) + 1
+        if last[None] % 500 == 0 and mailbox in last:
+            return last[mailbox]
+        last[mailbox] = item = get(mailbox, consumer)
+        return item
+
+    monkeypatch.setattr(Mailbox, "get", repeats_some)
+
+
+@pytest.mark.parametrize(
+    ("rule", "breaks"),
+    [
+        ("I9", _restarts_whatever_ends),
+        ("I5", _stops_the_first_one_first),
+        ("I15", _loses_a_message),
+        ("I15", _gives_a_message_twice),
+    ],
+)
+def test_a_supervision_that_breaks_a_rule_is_seen(monkeypatch, rule, breaks):
+    breaks(monkeypatch)
+    report = simulate(1, 1.0, until={"wrong"})
+    assert any(rule in text for text in report.wrong), report.wrong

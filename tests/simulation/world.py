@@ -33,6 +33,8 @@ HOUR_S = 3_600.0
 CALM_S = 3_000.0
 """Without faults at the end, longer than the longest wait of anything that gave up."""
 RESTART_S = (1.0, 5.0)
+STOP_S = 60.0
+"""More than an orderly end may take."""
 KEPT_LINES = 4_000
 
 
@@ -218,6 +220,7 @@ class World:
             self._heal(saboteur)
             self._run_until(self.schedule.now + CALM_S)
             self._account()
+            self._stop()
             process, self.process = self.process, None
             if process is not None:
                 process.bury()
@@ -250,6 +253,7 @@ class World:
         """The end: every command has one end, and what runs is what is wanted."""
         if self._enough:
             return
+        self.schedule.settle()
         self.invariants.at_rest(self.schedule.now)
         for command in self.master.commands:
             what = str(command)
@@ -259,6 +263,19 @@ class World:
             self._account_engine(name)
         for text in self.master.faults:
             self._violation(self.report.wrong, text)
+
+    def _stop(self):
+        """SIGTERM at the very end: the tree ends in good order and in time, and every engine runs on."""
+        process = self.process
+        if self._enough or process is None:
+            return
+        running = self.docker.running()
+        process.terminated = True
+        self.schedule.run_until(self.schedule.now + STOP_S, lambda: bool(process.ended))
+        if not process.ended.startswith("exit 0"):
+            self._violation(self.report.wrong, f"asked to stop, the agent ended so: {process.ended or 'not at all'}")
+        if self.docker.running() != running:
+            self._violation(self.report.stopped, "an engine ended with the agent")
 
     def _account_engine(self, name):
         wanted, running = self.master.wants(name), self.docker.running(name)

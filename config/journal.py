@@ -23,6 +23,15 @@ class JournalSettings(Section):
     ledger_rows_kept: int = Field(
         default=100_000, ge=1_000, le=10_000_000, description="Ended commands that are remembered whatever their age."
     )
+    stops_window_s: float = Field(
+        default=60.0, ge=1.0, le=3_600.0, description="Engines stopped within this time are counted together."
+    )
+    stops_unconfirmed_max: int = Field(
+        default=3, ge=1, le=1_000, description="So many engines may be stopped in that time without a confirmation."
+    )
+    stops_unconfirmed_share: float = Field(
+        default=0.5, ge=0.0, le=1.0, description="Or this part of all that ran, where it is more."
+    )
     retry_s: float = Field(
         default=1.0, ge=0.05, le=60.0, description="Between two tries to write when the disk refuses."
     )

@@ -16,13 +16,15 @@ from config.journal import JournalSettings
 from protocol.command import SignedCommand, unseal_trusted
 from protocol.errors import ProtocolError
 from protocol.ids import RANDOM_BYTES, uuid7
-from protocol.messages.base import Message
-from protocol.messages.reports import CommandAccepted, CommandResult, Event
+from protocol.messages.base import Command, Message
+from protocol.messages.commands import EngineStop
+from protocol.messages.reports import CommandAccepted, CommandResult, Event, Failure
 
 from . import messages as say
 from . import reading, words
 from .errors import JournalCorruptError
 from .group_commit import GroupCommit, Write
+from .mass_stop import Stops
 from .store import JournalStore, quarantine
 
 OUTBOX_FULL = "too many results wait for the master"
@@ -50,7 +52,7 @@ class JournalActor(Actor):
         opened: Callable[[Path], JournalStore] = JournalStore.open,
     ) -> None:
         self._file, self._settings, self._routes, self._link, self._wall = file, settings, routes, link, wall
-        self._opened = opened
+        self._opened, self._stops = opened, Stops(settings)
         self._forgot_ms = 0
         self._log = structlog.get_logger().bind(actor="journal")
 
@@ -188,7 +190,15 @@ class JournalActor(Actor):
                 self._end(store, say.Outcome(signed.command_id, "failed", words.busy(signed.command.TYPE, OUTBOX_FULL)))
                 return "E_BUSY"
             self._append(store, CommandAccepted(command_id=signed.command_id))
-            return "expired" if ask.expired else "new"
+            # An end that is known now is on disk with the beginning: a crash between would carry it out.
+            if ask.expired:
+                self._end(store, say.Outcome(signed.command_id, "expired", words.expired()))
+                return "ended"
+            held = self._held(store, signed.command)
+            if held is not None:
+                self._end(store, say.Outcome(signed.command_id, "failed", held))
+                return held
+            return "new"
 
         self._writes.put(
             Write(apply, lambda verdict: self._kept(ask, verdict), lambda why: self._not_kept(ask, why[:200]))
@@ -212,8 +222,17 @@ class JournalActor(Actor):
         if verdict == "new":
             self._log.info("command.accepted", command_id=signed.command_id, command=word)
             self._dispatch(signed)
-        elif verdict == "expired":
-            self._outcome(say.Outcome(signed.command_id, "expired", words.expired()))
+        elif isinstance(verdict, Failure):
+            # Told as an event too: it may not have been the operator who sent it.
+            self._emit(say.Emit("engine.stop_held", "warning", word, f"{verdict.what}: {verdict.why}"))
+
+    def _held(self, store: JournalStore, command: Command) -> Failure | None:
+        """Why a stop has to be confirmed first, if so."""
+        if not isinstance(command, EngineStop):
+            return None
+        running = [name for name, _, spec, _ in store.desired() if spec is not None]
+        burst = self._stops.ask(command.name, running, self.context.now(), confirmed=command.confirmed)
+        return None if burst is None else words.unconfirmed(command.name, burst, self._settings.stops_window_s)
 
     def _not_kept(self, ask: say.Accept, why: str) -> None:
         """The disk refuses: nothing is acknowledged, so that the command comes again if this word is lost."""

@@ -16,6 +16,7 @@ from protocol.messages.registry import ALL, dump, parse
 from protocol.messages.reports import CommandProgress, CommandResult, Event, Failure
 
 from . import messages as say
+from .mass_stop import Burst
 
 PAYLOAD_MAX_BYTES = BODY_MAX_BYTES - 1_024
 """What a payload may have, so that it fits into a body with its head."""
@@ -95,6 +96,16 @@ def unsupported(word: str) -> Failure:
         what=f"{word} was not carried out",
         why="this version of the agent knows the command and has no part that does it",
         do=INSTEAD.get(word, "install a newer version of the agent; its engines go on meanwhile"),
+    )
+
+
+def unconfirmed(name: str, burst: Burst, window_s: float) -> Failure:
+    """It would stop much of what this machine serves."""
+    return Failure(
+        code=str(Code.CONFIRM),
+        what=f"engine {name} was not stopped",
+        why=f"it would be number {burst.stopped} of {burst.of} engines stopped within {window_s:g} s",
+        do="if it is meant, send it again confirmed: mosalama-master engine stop --confirm",
     )
 
 

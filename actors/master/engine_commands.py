@@ -111,7 +111,25 @@ def _of_engine(word: str, help_text: str) -> None:
         send(directory, agent_id, f"engine.{word}", payload, follow=follow, as_json=as_json)
 
 
-_of_engine("stop", "Stop an engine; requests in flight may end first.")
+@engine.command("stop")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.argument("name")
+@click.option("--drain", "drain_s", type=float, default=30.0, show_default=True, help="Seconds.")
+@click.option("--confirm", "confirmed", is_flag=True, help="It is meant, though it is one of many in a short time.")
+def engine_stop(
+    directory: Path, agent_id: str, name: str, drain_s: float, *, confirmed: bool, follow: Follow, as_json: bool
+) -> None:
+    """Stop an engine; requests in flight may end first.
+
+    An agent holds a stop that would be one of many within a minute (E_CONFIRM) until it comes with --confirm.
+    """
+    payload = {"name": name, "drain_s": drain_s, "confirmed": confirmed}
+    send(directory, agent_id, "engine.stop", payload, follow=follow, as_json=as_json)
+
+
 _of_engine("restart", "Start a running engine anew.")
 
 

@@ -39,6 +39,8 @@ class EngineStop(Command):
     name: Name
     generation: Generation
     drain_s: Annotated[float, Field(ge=0, le=3_600)] = 30.0
+    confirmed: bool = False
+    """That it is meant, where it would be one of many in a short time (E_CONFIRM)."""
 
 
 class EngineRestart(Command):

@@ -33,7 +33,7 @@ ROWS = """\
 20 dup_command_other_bytes: E_DUP_CONFLICT
 21 expired_command: E_EXPIRED
 22 stale_generation: E_STALE
-23 mass_stop: no message can ask for it
+23 mass_stop: no message names two engines; a burst of stops must be confirmed (E_CONFIRM)
 24 downgrade_strip: closed 4401
 25 downgrade_offer_old: closed 4406
 26 clock_plus_25s, 200s, 1h: fine, told, closed 4408

@@ -216,7 +216,7 @@ def test_a079_resource_abuse(changes):
 
 
 def test_a023_no_command_names_more_than_one_engine():
-    """A mass stop is many commands, each with its own generation and signature; no message stops two engines."""
+    """A mass stop is many commands, each signed alone; a burst of them must be confirmed (the journal's tests)."""
     for model in COMMANDS:
         assert not {"names", "engines", "all"} & set(model.model_fields), model
 

@@ -209,22 +209,27 @@ class ModelStore:
         self._on_change()
         return LocalModel(version.model, version.commit, str(version.folder), names, version.size_bytes)
 
-    def move(self, holder: str, to: str) -> None:
-        """What one holder has, another has from now on."""
+    def move(self, holder: str, to: str) -> bool:
+        """What one holder has, another has from now on; False when it has nothing."""
         with self._lock:
             key = self._leases.of(holder)
-            if key is not None:
-                self._leases.take(to, key)
-                self._leases.drop(holder)
+            if key is None:
+                return False
+            self._leases.take(to, key)
+            self._leases.drop(holder)
         self._on_change()
+        return True
 
-    def release(self, holder: str) -> None:
-        """The holder needs its version no more."""
+    def release(self, holder: str) -> bool:
+        """The holder needs its version no more; False when it has none."""
         with self._lock:
-            version = self._versions.get(self._leases.drop(holder) or "")
+            key = self._leases.drop(holder)
+            version = self._versions.get(key or "")
             if version is not None:
                 self._used(version)
-        self._on_change()
+        if key is not None:
+            self._on_change()
+        return key is not None
 
     def _used(self, version: Version) -> None:
         self._versions[version.key] = records.save_state(version, replace(version.state, used_at=self._wall()))

@@ -15,8 +15,8 @@ class Models(Protocol):
     def keep(self, source: ModelSource, holder: str) -> LocalModel | None:
         """The version that the holder has already, whatever the source means by now; else as `lease`."""
 
-    def move(self, holder: str, to: str) -> None:
-        """What one holder has, another has from now on."""
+    def move(self, holder: str, to: str) -> bool:
+        """What one holder has, another has from now on; False when it has nothing."""
 
-    def release(self, holder: str) -> None:
-        """The holder needs its version no more."""
+    def release(self, holder: str) -> bool:
+        """The holder needs its version no more; False when it has none."""

@@ -36,7 +36,8 @@ def check_spec(policy: PolicySettings, spec: EngineSpec) -> None:
     """RefusedError for the first thing in the spec that this machine does not allow."""
     _need(spec.kind in policy.kinds, ".kind", f"engine kind {spec.kind}", "policy.kinds")
     _need(_matches(policy.images, spec.image), ".image", f"image {spec.image}", "policy.images")
-    _need(source_allowed(policy, spec.model.uri), ".url", f"model source {spec.model.uri}", "policy.sources")
+    for source in (spec.model, *(lora.source for lora in spec.loras)):
+        _need(source_allowed(policy, source.uri), ".url", f"model source {source.uri}", "policy.sources")
     if spec.trust_remote_code:
         _need(policy.trust_remote_code, ".arg", "code that comes with a model", "policy.trust_remote_code")
     allowed = set(policy.extra_args)

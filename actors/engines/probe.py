@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from .sockets import connections
+
 BODY_MAX_BYTES = 65_536
 PAGE_MAX_BYTES = 4 << 20
 
@@ -37,6 +39,9 @@ class Prober(Protocol):
     def token(self, endpoint: str, path: str, body: Mapping[str, Any], timeout_s: float) -> Health:
         """POST a request for one token: READY when it came, or when the engine said what is wrong with the request."""
 
+    def connections(self, pid: int) -> int | None:
+        """How many are open to what the container of this process listens on; None when that cannot be known."""
+
 
 class HttpProber:
     """The real one."""
@@ -59,6 +64,10 @@ class HttpProber:
         refused = http.client.BAD_REQUEST <= status < http.client.INTERNAL_SERVER_ERROR
         not_its_work = status == http.client.NOT_IMPLEMENTED
         return Health.READY if refused or not_its_work else _health(status)
+
+    def connections(self, pid: int) -> int | None:
+        """See Prober."""
+        return connections(pid)
 
 
 def _exchange(

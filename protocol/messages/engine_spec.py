@@ -57,7 +57,16 @@ class MultiNode(Part):
     nodes: Annotated[int, Field(ge=2, le=64)]
     rank: Annotated[int, Field(ge=0, le=63)]
     head: ShortText
+    """Address of rank 0, as the other ranks reach it."""
     port: Annotated[int, Field(ge=1_024, le=65_535)] = 29_500
+    address: ShortText | None = None
+    """This rank's own address, as the others reach it; None: the engine finds it."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "MultiNode":
+        if self.rank >= self.nodes:
+            raise ValueError("multi_node.rank counts from 0 and is less than multi_node.nodes")
+        return self
 
 
 class Lora(Part):
@@ -100,9 +109,17 @@ class EngineSpec(Part):
     def _agrees(self) -> "EngineSpec":
         if self.gpus.uuids and self.gpus.count not in {0, len(self.gpus.uuids)}:
             raise ValueError("gpus.count and gpus.uuids disagree")
-        local = self.tensor_parallel * self.pipeline_parallel
-        if self.gpus.wanted and self.multi_node is None and local > self.gpus.wanted:
+        nodes = self.multi_node.nodes if self.multi_node else 1
+        if self.gpus.wanted and self.tensor_parallel * self.pipeline_parallel > self.gpus.wanted * nodes:
             raise ValueError("tensor_parallel times pipeline_parallel is more than the GPUs asked for")
+        names = [one.name for one in self.loras]
+        if len({*names, self.served_name or self.model.model}) <= len(names):
+            raise ValueError("every adapter has a name of its own, and none has the model's")
         if self.shm_bytes and self.memory_bytes and self.shm_bytes > self.memory_bytes:
             raise ValueError("shm_bytes is more than memory_bytes")
         return self
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests are sent to it: of an engine across servers only rank 0 takes them."""
+        return self.multi_node is None or self.multi_node.rank == 0

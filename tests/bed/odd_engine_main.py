@@ -4,6 +4,7 @@ LLAMA_ARG_ODD says how it misbehaves: words with commas between them, some with 
     exit=S          serves, and ends by itself with code 3 after S seconds
     oom=S           the same, and says that the memory of its GPU was not enough
     greedy=N        says so at its start and ends, unless its context is N tokens or less
+    bare            has no metrics page
     deaf            ignores SIGTERM
     hang=N          health is 200, but after N tokens no more come (0: never one)
     eat=MIB         takes so much memory a second, without end
@@ -89,7 +90,7 @@ def answer(method, path, body):
         return 503, b'{"error": {"message": "Loading model"}}'
     if path == "/health":
         return 200, b'{"status": "ok"}'
-    if path == "/metrics":
+    if path == "/metrics" and "bare" not in ODD:
         with LOCK:
             lines = f"llamacpp:requests_processing {State.requests}\nllamacpp:requests_deferred 0\n"
             return 200, f"{lines}llamacpp:tokens_predicted_total {State.tokens}\n".encode()

@@ -4,19 +4,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
 MODEL_TARGET = "/models/model"
+ADAPTERS_TARGET = "/models/adapters"
 TMP = "rw,nosuid,nodev,size={size},mode=1777"
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """One LoRA adapter: the name that it is served by, the names in its directory, and its rank if it is said there."""
+
+    name: str
+    files: tuple[str, ...]
+    rank: int | None = None
+
+    @property
+    def target(self) -> str:
+        """Its directory inside the container."""
+        return f"{ADAPTERS_TARGET}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """The model on this machine: its directory and the names in it."""
+    """The model on this machine: its directory, the names in it, and the adapters that go with it."""
 
     directory: str
     files: tuple[str, ...]
     size_bytes: int
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,18 @@ class Kind(Protocol):
     def launch(self, spec: EngineSpec, model: ModelFiles, machine: Machine) -> Launch:
         """How to run it; RefusedError says what this kind cannot do and why."""
         ...
+
+
+def need_safetensors(kind: str, model: ModelFiles) -> None:
+    """RefusedError unless the model and each adapter come as safetensors, an adapter with its adapter_config.json."""
+    if not any(name.endswith(".safetensors") for name in model.files):
+        why, do = "the model's version has none", "take llamacpp for GGUF files"
+        raise RefusedError("E_MODEL", f"{kind} needs safetensors", why, do)
+    for adapter in model.adapters:
+        if "adapter_config.json" in adapter.files and any(name.endswith(".safetensors") for name in adapter.files):
+            continue
+        what = f"{kind} needs safetensors and adapter_config.json of adapter {adapter.name}"
+        raise RefusedError("E_MODEL", what, "its version lacks them", "pull the adapter's whole repository")
 
 
 def flag(name: str, value: object) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def rows(kinds: Mapping[str, Kind]) -> list[tuple[str, ...]]:
         *((f"`{name}`", *("yes" if name in one.features else "refused" for one in traits)) for name in FEATURES),
         ("health", *(f"`{one.health_path}`, {one.health_timeout_s:g} s" for one in traits)),
         ("metrics", *(f"`{one.metrics_path}`" if one.metrics_path else "none" for one in traits)),
-        ("drain by its own counters", *("yes" if one.work else "waits for the deadline" for one in traits)),
+        ("drain by its own counters", *("yes" if one.work else "by its connections" for one in traits)),
         ("one token is asked at", *(f"`{one.canary.path}`" if one.canary else "never" for one in traits)),
         ("stop", *stops),
         ("causes read from its log", *(str(len({name for _, name in one.failures})) for one in traits)),

@@ -25,7 +25,7 @@ class LlamaCpp:
         formats=("gguf",),
         variants=("cpu", "cuda", "rocm"),
         stop=(StopStep(0.0, "SIGTERM"), StopStep(2.0, "SIGTERM"), StopStep(5.0, "SIGKILL")),
-        features=frozenset({"kv_cache_dtype"}),
+        features=frozenset({"kv_cache_dtype", "lora"}),
         failures=(
             ("failed to open GGUF file", "missing_file"),
             ("failed to read magic", "corrupt_file"),
@@ -58,6 +58,7 @@ class LlamaCpp:
             *flag("--cache-type-k", spec.kv_cache_dtype),
             *flag("--cache-ram", _cache_mib(spec)),
             *(("--n-gpu-layers", "999") if machine.gpus else ()),
+            *_adapter(model),
             *spec.extra_args,
         )
         return Launch(
@@ -92,3 +93,19 @@ def _gguf(spec: EngineSpec, model: ModelFiles) -> str:
         return first[0]
     why = "the version has no GGUF file" if not first else f"the version has {len(first)} GGUF files"
     raise RefusedError("E_MODEL", "llama.cpp needs one GGUF file", why, "name the file: hf://ORG/REPO:FILE.gguf")
+
+
+def _adapter(model: ModelFiles) -> tuple[str, ...]:
+    """One at most: llama.cpp lays every adapter over every request, and chooses none by the name that is asked for."""
+    if len(model.adapters) > 1:
+        why = "it lays each over every request, and chooses none by name"
+        raise RefusedError("E_SPEC", "llama.cpp takes one adapter", why, "start an engine for each, or take vllm")
+    for adapter in model.adapters:
+        found = sorted(name for name in adapter.files if name.endswith(".gguf"))
+        if len(found) != 1:
+            why = f"the version of adapter {adapter.name} has {len(found)} GGUF files"
+            raise RefusedError(
+                "E_MODEL", "llama.cpp needs one GGUF file", why, "name the file: hf://ORG/REPO:FILE.gguf"
+            )
+        return ("--lora", f"{adapter.target}/{found[0]}")
+    return ()

@@ -4,10 +4,9 @@ Its health answer runs one token when idle and may take 20 s; its image has no e
 its default address is loopback, which inside a container reaches nobody.
 """
 
-from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag
+from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag, need_safetensors
 
 PORT = 30_000
 DRAIN_S = 60.0
@@ -31,6 +30,7 @@ class Sglang:
                 "tensor_parallel",
                 "pipeline_parallel",
                 "multi_node",
+                "lora",
                 "dtype",
                 "quantization",
                 "kv_cache_dtype",
@@ -54,10 +54,7 @@ class Sglang:
     def launch(self, spec: EngineSpec, model: ModelFiles, machine: Machine) -> Launch:
         """See Kind."""
         del machine
-        if not any(name.endswith(".safetensors") for name in model.files):
-            raise RefusedError(
-                "E_MODEL", "SGLang needs safetensors", "the model's version has none", "take llamacpp for GGUF files"
-            )
+        need_safetensors("SGLang", model)
         nodes = spec.multi_node
         argv = (
             *("python3", "-m", "sglang.launch_server", "--model-path", MODEL_TARGET),
@@ -73,6 +70,7 @@ class Sglang:
             *flag("--mem-fraction-static", spec.gpus.memory_fraction),
             *(() if nodes is None else ("--nnodes", str(nodes.nodes), "--node-rank", str(nodes.rank))),
             *(() if nodes is None else ("--dist-init-addr", f"{nodes.head}:{nodes.port}")),
+            *_adapters(model),
             *(("--trust-remote-code",) if spec.trust_remote_code else ()),
             *spec.extra_args,
         )
@@ -86,3 +84,9 @@ class Sglang:
             },
             shm_bytes=SHM_BYTES,
         )
+
+
+def _adapters(model: ModelFiles) -> tuple[str, ...]:
+    """Each is asked for by its name; ranks are read from the adapters by the engine itself."""
+    paths = [f"{adapter.name}={adapter.target}" for adapter in model.adapters]
+    return ("--enable-lora", "--lora-paths", *paths) if paths else ()

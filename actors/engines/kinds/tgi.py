@@ -6,7 +6,7 @@ Its entry point splits and expands arguments, so values go by environment. Its i
 from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Canary, Launch, Machine, ModelFiles, StopStep, Traits, Work
+from .base import MODEL_TARGET, Canary, Launch, Machine, ModelFiles, StopStep, Traits, Work, need_safetensors
 
 PORT = 8080
 DRAIN_S = 95.0
@@ -24,7 +24,7 @@ class Tgi:
         formats=("safetensors",),
         variants=("cuda", "rocm", "cpu"),
         stop=(StopStep(0.0, "SIGTERM"), StopStep(DRAIN_S, "SIGKILL")),
-        features=frozenset({"tensor_parallel", "dtype", "quantization", "kv_cache_dtype", "memory_fraction"}),
+        features=frozenset({"tensor_parallel", "lora", "dtype", "quantization", "kv_cache_dtype", "memory_fraction"}),
         failures=(
             ("was signaled to shutdown with signal 9", "host_out_of_memory"),
             ("CUDA out of memory", "gpu_out_of_memory"),
@@ -44,10 +44,7 @@ class Tgi:
 
     def launch(self, spec: EngineSpec, model: ModelFiles, machine: Machine) -> Launch:
         """See Kind."""
-        if not any(name.endswith(".safetensors") for name in model.files):
-            raise RefusedError(
-                "E_MODEL", "TGI needs safetensors", "the model's version has none", "take llamacpp for GGUF files"
-            )
+        need_safetensors("TGI", model)
         if spec.dtype and spec.quantization:
             raise RefusedError("E_SPEC", "TGI takes dtype or quantization", "both were given", "leave one out")
         env = {
@@ -67,6 +64,7 @@ class Tgi:
             "QUANTIZE": spec.quantization,
             "KV_CACHE_DTYPE": spec.kv_cache_dtype,
             "CUDA_MEMORY_FRACTION": spec.gpus.memory_fraction,
+            "LORA_ADAPTERS": ",".join(f"{adapter.name}={adapter.target}" for adapter in model.adapters) or None,
             "TRUST_REMOTE_CODE": "true" if spec.trust_remote_code else None,
         }
         env |= {name: str(value) for name, value in wanted.items() if value is not None}

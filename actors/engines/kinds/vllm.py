@@ -4,15 +4,18 @@ Its server opens only when the engine is ready: refused means loading. Caches of
 its temporary space must not be noexec. The model is given by flag, which holds for both entry points of its images.
 """
 
-from actors.engines.errors import RefusedError
 from protocol.messages.engine_spec import EngineSpec
 
-from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag
+from .base import MODEL_TARGET, Launch, Machine, ModelFiles, StopStep, Traits, Work, flag, need_safetensors
 
 PORT = 8000
 DRAIN_S = 60.0
 SHM_BYTES = 8 << 30
 GIB = 1 << 30
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""What --max-lora-rank may be."""
+LORAS_AT_ONCE = 4
+"""Adapters in one batch; each takes its place in the GPU's memory."""
 
 
 class Vllm:
@@ -31,6 +34,7 @@ class Vllm:
                 "tensor_parallel",
                 "pipeline_parallel",
                 "multi_node",
+                "lora",
                 "dtype",
                 "quantization",
                 "kv_cache_dtype",
@@ -61,10 +65,7 @@ class Vllm:
 
     def launch(self, spec: EngineSpec, model: ModelFiles, machine: Machine) -> Launch:
         """See Kind."""
-        if not any(name.endswith(".safetensors") for name in model.files):
-            raise RefusedError(
-                "E_MODEL", "vLLM needs safetensors", "the model's version has none", "take llamacpp for GGUF files"
-            )
+        need_safetensors("vLLM", model)
         variant = "cuda" if machine.gpus and spec.variant == "auto" else spec.variant
         argv = (
             *flag("--model", MODEL_TARGET),
@@ -79,6 +80,7 @@ class Vllm:
             *flag("--kv-cache-dtype", spec.kv_cache_dtype),
             *flag("--gpu-memory-utilization", spec.gpus.memory_fraction),
             *_nodes(spec),
+            *_adapters(model),
             *(("--trust-remote-code",) if spec.trust_remote_code else ()),
             *spec.extra_args,
         )
@@ -92,6 +94,8 @@ class Vllm:
         }
         if variant == "cpu" or not machine.gpus:
             env["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, int((spec.memory_bytes or machine.memory_bytes) * 0.2) // GIB))
+        if spec.multi_node is not None and spec.multi_node.address is not None:
+            env["VLLM_HOST_IP"] = spec.multi_node.address
         rocm = variant == "rocm"
         return Launch(
             argv=argv,
@@ -114,3 +118,14 @@ def _nodes(spec: EngineSpec) -> tuple[str, ...]:
         return ()
     words = ("--nnodes", str(nodes.nodes), "--node-rank", str(nodes.rank), "--master-addr", nodes.head)
     return (*words, "--master-port", str(nodes.port), *(("--headless",) if nodes.rank else ()))
+
+
+def _adapters(model: ModelFiles) -> tuple[str, ...]:
+    """Each is asked for by its name as the model."""
+    if not model.adapters:
+        return ()
+    most = max(adapter.rank or 0 for adapter in model.adapters)
+    rank = next((one for one in LORA_RANKS if one >= most), None) if most else None
+    modules = [f"{adapter.name}={adapter.target}" for adapter in model.adapters]
+    at_once = str(min(len(modules), LORAS_AT_ONCE))
+    return ("--enable-lora", "--max-loras", at_once, *flag("--max-lora-rank", rank), "--lora-modules", *modules)

@@ -17,6 +17,7 @@ from .life import Again, Life, Probe, Retire
 from .orders import Order, follow
 from .tries import Tries, boxes_of
 from .update import Outcome, Update
+from .weights import release
 
 
 class EngineActor(Life):
@@ -180,7 +181,7 @@ class EngineActor(Life):
         self._show("stopped", "stopped by command")
         self._world.ports.free(self._wanted.name)
         for holder in (self._wanted.name, f"{self._wanted.name}+last"):
-            self._world.models.release(holder)
+            release(self._world.models, holder)
         self._memory.forget()
         self._voice.emit("engine.stopped", "info", "stopped by command")
         self._voice.to_manager(say.Gone(self._wanted.name, ask.generation, ask.command_id))

@@ -36,13 +36,15 @@ def end(world: World, kind: Kind, containers: Sequence[Observed], drain_s: float
 
 
 def wait_idle(world: World, kind: Kind, seen: Observed, until: float, cancelled: Flag) -> bool:
-    """Whether it has no request in it before `until` (monotonic). A page that cannot be read counts as busy."""
+    """Whether it has no request in it before `until` (monotonic). What cannot be known counts as busy."""
     path, still, before = kind.traits.metrics_path, 0, None
     endpoint = world.endpoint(seen.port)
     while cancelled.now() < until:
         page = world.prober.page(endpoint, path, PAGE_S) if path else None
         now = read_figures(page, kind.traits.work)
-        still = still + 1 if _idle(before, now) else 0
+        # What its page does not say is counted from outside.
+        idle = _idle(before, now) if now is not None else world.prober.connections(seen.pid) == 0
+        still = still + 1 if idle else 0
         if still >= IDLE_LOOKS:
             return True
         if now is None and not _runs(world, seen.container_id):

@@ -20,6 +20,7 @@ from .drain import end
 from .health import BUSY_PROBE_S, Patience, Seen, Verdict, start_budget_s
 from .tries import Death
 from .voice import Voice
+from .weights import keep, release
 from .world import World
 
 PREFIX = "next_"
@@ -116,9 +117,9 @@ class Handover:
         for found in steps.observe(self._world, self.wanted.name):
             if found.generation == self.wanted.generation:
                 if found.running and self.seen is None:
-                    model = self._world.models.keep(self.wanted.spec.model, self.holder)
+                    model_bytes = keep(self._world.models, self.wanted.spec, self.holder)
                     self._world.ports.keep(self.holder, found.port)
-                    return steps.Launched(found, model.size_bytes if model else 0)
+                    return steps.Launched(found, model_bytes)
                 end(self._world, self._kind, (found,), 0.0, self._flag)
         progress = self._voice.progress
         return steps.launch(self._world, self.wanted, self._kind, progress, self._flag, self.holder)
@@ -132,7 +133,7 @@ class Handover:
         ]
         end(self._world, self._kind, found, 0.0, self._flag)
         self._world.ports.free(self.holder)
-        self._world.models.release(self.holder)
+        release(self._world.models, self.holder)
 
     def look(self) -> None:
         """Look at it, unless something else is under way."""

@@ -28,11 +28,13 @@ from .memory import Memory
 from .tries import Death, Tries, less
 from .update import Update
 from .voice import Ending, Voice
+from .weights import keep
 from .world import World
 
 DOCKER_RETRY_S = 2.0
 BUSY_RETRY_S = 0.02
 """Until a death is looked at again while another step, a look at its health, has not ended."""
+RANK = "a rank of an engine across servers that takes no requests"
 HOPELESS = frozenset({"RefusedError", "ImageError"})
 """Failures of a launch that come back for ever unless somebody changes something."""
 
@@ -130,12 +132,12 @@ class Life(Actor):
         known = self._container is not None and self._container.container_id == seen.container_id
         self._container = seen
         self._world.ports.keep(self._wanted.name, seen.port)
-        model = self._world.models.keep(self._wanted.spec.model, self._wanted.name)
+        model_bytes = keep(self._world.models, self._wanted.spec, self._wanted.name)
         if known and self._facts.state in {"loading", "ready"}:
             return
         if not known:
             self._voice.emit("engine.adopted", "info", f"container {seen.container_id[:12]} was running and is adopted")
-        self._started(seen, "adopted; waiting for its health", model.size_bytes if model else 0)
+        self._started(seen, "adopted; waiting for its health", model_bytes)
 
     # -- starting --------------------------------------------------------------------------------------------
 
@@ -221,10 +223,11 @@ class Life(Actor):
             self._good = self._wanted
             self._memory.remember_good(self._good)
         self._ready_at = self.context.now()
+        at = f" at {self._facts.endpoint}" if self._facts.endpoint else f": {RANK}"
         took_s = self._update.took_s = self._ready_at - self._patience.loading_since
         self._facts = replace(self._facts, ready_since=self._wall(), next_try_at=None)
-        self._show("ready", self._safe_mode)
-        self._voice.emit("engine.ready", "info", f"ready after {took_s:.1f} s at {self._facts.endpoint}", took_s=took_s)
+        self._show("ready", self._safe_mode or ("" if self._wanted.spec.serves else RANK))
+        self._voice.emit("engine.ready", "info", f"ready after {took_s:.1f} s{at}", took_s=took_s)
         self._answer("done")
         if not self._update.occupied:
             self._settled()

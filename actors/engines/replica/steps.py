@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 
 from actors.engines import request as labels
 from actors.engines.containers_api import Movement, Observed
-from actors.engines.errors import DockerError, NotFoundError, RefusedError
+from actors.engines.errors import DockerError, NotFoundError
 from actors.engines.figures import read as read_figures
 from actors.engines.functional import Ask
-from actors.engines.kinds.base import MODEL_TARGET, Kind, ModelFiles
+from actors.engines.kinds.base import MODEL_TARGET, Kind
 from actors.engines.messages import Wanted
 from actors.engines.policy import check_image_env
 from actors.engines.probe import Health
-from actors.engines.request import ContainerRequest, Mount
-from actors.facts import EngineFacts, LocalModel
+from actors.engines.request import ContainerRequest
+from actors.facts import EngineFacts
 from actors.supervision.flag import Flag
 
 from .health import Asked, Seen
+from .weights import Weights, lease
 from .world import Cancelled, World
 
 LOG_LINES = 400
@@ -46,19 +47,18 @@ class Launched:
 
 
 def make_request(
-    world: World, wanted: Wanted, kind: Kind, model: LocalModel, port: int, turn: int = 0
+    world: World, wanted: Wanted, kind: Kind, weights: Weights, port: int, turn: int = 0
 ) -> ContainerRequest:
     """The container of an engine: the kind's words and the machine's limits."""
     spec, settings = wanted.spec, world.settings
-    files = ModelFiles(model.directory, model.files, model.size_bytes)
-    launch = kind.launch(spec, files, replace(world.machine, gpus=wanted.gpus))
+    launch = kind.launch(spec, weights.files(), replace(world.machine, gpus=wanted.gpus))
     bare = ContainerRequest(
         name=f"{labels.NAME_PREFIX}-{wanted.name}-{wanted.generation}" + (f"-r{turn}" if turn else ""),
         image=spec.image,
         argv=launch.argv,
         port=launch.port,
         env={**launch.env, **spec.env},
-        mounts=(Mount(model.directory, MODEL_TARGET),),
+        mounts=weights.mounts(MODEL_TARGET),
         user=launch.user,
         tmpfs=launch.tmpfs,
         shm_bytes=spec.shm_bytes or launch.shm_bytes or settings.shm_default_bytes,
@@ -88,12 +88,13 @@ def make_request(
 def facts_of(facts: EngineFacts, world: World, wanted: Wanted, kind: Kind, seen: Observed) -> EngineFacts:
     """What is known of an engine whose container runs."""
     endpoint, metrics = world.endpoint(seen.port), kind.traits.metrics_path
+    serves = wanted.spec.serves
     return replace(
         facts,
         container_id=seen.container_id,
         pid=seen.pid or None,
-        endpoint=endpoint,
-        metrics_url=f"{endpoint}{metrics}" if metrics else None,
+        endpoint=endpoint if serves else None,
+        metrics_url=f"{endpoint}{metrics}" if metrics and serves else None,
         generation=wanted.generation,
         gpus=wanted.gpus,
         image=wanted.spec.image,
@@ -114,10 +115,7 @@ def launch(
     `turn` counts the containers of this generation: the next one has a name while the dead one is still there.
     """
     spec = wanted.spec
-    model = world.models.lease(spec.model, holder)
-    if model is None:
-        what = f"model {spec.model.uri} is not on this machine"
-        raise RefusedError("E_MODEL", what, "", f"pull it first: mosalama-master model pull AGENT {spec.model.uri}")
+    weights = lease(world.models, spec, holder)
     env = world.containers.image_env(spec.image)
     if env is None:
         world.containers.pull(spec.image, lambda done, total: progress("image", done, total), cancelled.is_set)
@@ -126,10 +124,10 @@ def launch(
     if cancelled.is_set():
         raise Cancelled
     port = world.ports.reserve(holder, spec.port)
-    request = make_request(world, wanted, kind, model, port, turn)
+    request = make_request(world, wanted, kind, weights, port, turn)
     container_id = world.containers.create(request)
     world.containers.start(container_id)
-    return Launched(world.containers.inspect(container_id), model.size_bytes)
+    return Launched(world.containers.inspect(container_id), weights.size_bytes)
 
 
 def sweep(world: World, container_id: str) -> bool:
@@ -168,6 +166,9 @@ def autopsy(world: World, container_id: str, exit_code: int | None = None, *, oo
 def look(world: World, wanted: Wanted, kind: Kind, container: Observed, asked: Asked) -> Seen:
     """One look at an engine: its health, then what was asked for."""
     traits, settings = kind.traits, world.settings
+    if not wanted.spec.serves:  # nobody asks it, so all that can be known is whether it runs
+        running = world.containers.inspect(container.container_id).running
+        return Seen(Health.READY if running else Health.REFUSED)
     endpoint = world.endpoint(container.port)
     limit_s = max(traits.health_timeout_s, wanted.spec.probes.timeout_s)
     health = world.prober.look(endpoint, traits.health_path, limit_s)

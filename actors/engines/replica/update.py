@@ -18,6 +18,7 @@ from .drain import end
 from .handover import DOCKER_RETRY_S, PREFIX, Cleared, Failed, Handover, NextLook, Proven, Retry
 from .memory import Memory, version_of
 from .voice import Voice
+from .weights import move, release
 from .world import World
 
 FAREWELL = "farewell"
@@ -202,13 +203,13 @@ class Update:
         handover, self._handover = self._handover, None
         assert handover is not None
         world, name = self._world, old.name
-        world.models.move(name, f"{name}+last")
-        world.models.move(handover.holder, name)
+        move(world.models, name, f"{name}+last")
+        move(world.models, handover.holder, name)
         world.ports.free(handover.holder)
         world.ports.keep(name, new.port)
         self._memory.remember_beside(None)
         if container is None:
-            world.models.release(f"{name}+last")
+            release(world.models, f"{name}+last")
             return
         self._leaving = container
         self._farewell()
@@ -219,7 +220,7 @@ class Update:
 
     def _run_farewell(self, seen: Observed) -> None:
         end(self._world, self._kind, (seen,), self._world.settings.drain_s, self._flag)
-        self._world.models.release(f"{seen.engine}+last")
+        release(self._world.models, f"{seen.engine}+last")
 
     def _left(self, message: TaskDone | TaskFailed) -> Outcome:
         if isinstance(message, TaskFailed) and message.kind != "Cancelled":

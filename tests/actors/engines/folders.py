@@ -20,11 +20,13 @@ class Folders:
     keep = lease
 
     def move(self, holder, to):
-        if holder in self.leases:
-            self.leases[to] = self.leases.pop(holder)
+        if holder not in self.leases:
+            return False
+        self.leases[to] = self.leases.pop(holder)
+        return True
 
     def release(self, holder):
-        self.leases.pop(holder, None)
+        return self.leases.pop(holder, None) is not None
 
 
 def _version(uri, folder):

@@ -7,6 +7,7 @@ from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
 from actors.engines.messages import Wanted
 from actors.engines.replica.steps import World, make_request
+from actors.engines.replica.weights import Weights
 from actors.engines.request import docker_body
 from actors.facts import LocalModel
 from config.engines import EnginesSettings
@@ -17,6 +18,7 @@ FOLDER = Path(__file__).with_name("golden")
 GGUF = LocalModel("org/gguf", "c" * 40, "/models/org/gguf", ("m.gguf",), 1 << 30)
 SAFE = LocalModel("org/safe", "c" * 40, "/models/org/safe", ("config.json", "model.safetensors"), 1 << 30)
 GPUS = ("GPU-aaaa", "GPU-bbbb")
+LORAS = tuple({"name": name, "source": {"uri": f"hf://org/{name}"}} for name in ("tone", "law"))
 LIMITS = {"cpus": 4.0, "memory_bytes": 16 << 30, "context_length": 4_096, "parallel": 8}
 
 
@@ -56,6 +58,43 @@ CASES = {
         SAFE,
         GPUS,
     ),
+    "vllm-rank-0": (
+        spec(
+            "vllm",
+            "vllm/vllm-openai:v1",
+            SAFE,
+            gpus={"count": 2},
+            tensor_parallel=2,
+            pipeline_parallel=2,
+            multi_node={"nodes": 2, "rank": 0, "head": "10.0.0.1", "address": "10.0.0.1"},
+        ),
+        SAFE,
+        GPUS,
+    ),
+    "vllm-lora": (spec("vllm", "vllm/vllm-openai:v1", SAFE, gpus={"count": 1}, loras=LORAS), SAFE, GPUS[:1]),
+    "sglang-lora": (spec("sglang", "lmsysorg/sglang:v0.5", SAFE, gpus={"count": 1}, loras=LORAS), SAFE, GPUS[:1]),
+    "sglang-rank-1": (
+        spec(
+            "sglang",
+            "lmsysorg/sglang:v0.5",
+            SAFE,
+            gpus={"count": 2},
+            tensor_parallel=4,
+            multi_node={"nodes": 2, "rank": 1, "head": "10.0.0.1"},
+        ),
+        SAFE,
+        GPUS,
+    ),
+    "tgi-lora": (
+        spec("tgi", "ghcr.io/huggingface/text-generation-inference:3", SAFE, gpus={"count": 1}, loras=LORAS),
+        SAFE,
+        GPUS[:1],
+    ),
+    "llamacpp-lora": (
+        spec("llamacpp", "ghcr.io/ggml-org/llama.cpp:server", GGUF, loras=LORAS[:1], **LIMITS),
+        GGUF,
+        (),
+    ),
     "tgi-cuda": (
         spec("tgi", "ghcr.io/huggingface/text-generation-inference:3", SAFE, gpus={"count": 1}),
         SAFE,
@@ -76,7 +115,13 @@ def body(name):
     machine = Machine(8.0, 64 << 30)
     world = World("agent", None, None, None, EnginesSettings(), machine, None)
     kind = known_kinds()[wanted_spec.kind]
-    return docker_body(make_request(world, Wanted("chat", 7, wanted_spec, "0" * 32, gpus), kind, model, 18_000))
+    names = ("a.gguf",) if model is GGUF else ("adapter_config.json", "adapter_model.safetensors")
+    adapters = tuple(
+        (one.name, LocalModel(one.source.model, "c" * 40, f"/models/{one.source.model}", names, 1 << 20))
+        for one in wanted_spec.loras
+    )
+    wanted = Wanted("chat", 7, wanted_spec, "0" * 32, gpus)
+    return docker_body(make_request(world, wanted, kind, Weights(model, adapters), 18_000))
 
 
 def text(name):

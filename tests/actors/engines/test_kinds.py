@@ -6,7 +6,7 @@ from actors.engines.errors import RefusedError
 from actors.engines.kinds import table
 from actors.engines.kinds.base import Traits
 from actors.engines.kinds.llamacpp import LlamaCpp
-from protocol.messages.engine_spec import EngineSpec, Lora
+from protocol.messages.engine_spec import EngineSpec
 from protocol.messages.model_source import ModelSource
 from tests.actors.engines.capability_table import PAGE, page
 
@@ -43,6 +43,6 @@ def test_a_package_brings_a_kind_and_one_that_is_broken_costs_only_its_own(monke
 
 def test_what_a_kind_cannot_do_is_refused_by_name():
     source = ModelSource(uri="hf://org/tiny")
-    spec = EngineSpec(kind="llamacpp", image="x/y:z", model=source, loras=(Lora(name="a", source=source),))
-    with pytest.raises(RefusedError, match="llamacpp cannot do lora"):
+    spec = EngineSpec(kind="llamacpp", image="x/y:z", model=source, dtype="fp16")
+    with pytest.raises(RefusedError, match="llamacpp cannot do dtype"):
         table.check_features(LlamaCpp(), spec)

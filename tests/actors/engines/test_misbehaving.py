@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.engines.sockets import connections
 from protocol.messages.commands import EngineStart, EngineStop
 from tests.bed.processes import wait_until
 
@@ -162,15 +163,16 @@ def ask(endpoint, work_s, answers):
         answers.append(error)
 
 
-def asking(bench, endpoint, work_s):
-    """A request in the engine, in a thread of its own; returns when its counters show it."""
+def asking(bench, endpoint, work_s, page="/metrics"):
+    """A request in the engine, in a thread of its own; returns when its counters show it, if it has any."""
     answers = []
     thread = threading.Thread(target=ask, args=(endpoint, work_s, answers))
     thread.start()
-    page = f"{endpoint}/metrics"
+    if page is None:
+        return thread, answers
 
     def seen():
-        with urllib.request.urlopen(page, timeout=5) as answer:
+        with urllib.request.urlopen(f"{endpoint}{page}", timeout=5) as answer:
             return b"requests_processing 1" in answer.read()
 
     wait_until(seen, timeout_s=10, what="the request is in it")
@@ -181,6 +183,18 @@ def test_a_stop_waits_for_the_requests_in_it(odd):
     facts = serving(odd, "good")
     thread, answers = asking(odd, facts.endpoint, 2.0)
     assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=20.0))).state == "done"
+    thread.join(30)
+    assert answers == [200]
+
+
+def test_one_without_a_page_of_figures_is_stopped_when_its_last_connection_ends(odd):
+    facts = serving(odd, "bare")
+    thread, answers = asking(odd, facts.endpoint, 2.0, page=None)
+    pid = odd.containers.inspect(facts.container_id).pid
+    wait_until(lambda: connections(pid) == 1, timeout_s=10, what="the connection is counted")
+    begun = time.monotonic()
+    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=60.0))).state == "done"
+    assert time.monotonic() - begun < 40.0  # not at its deadline
     thread.join(30)
     assert answers == [200]
 

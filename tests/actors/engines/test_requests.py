@@ -49,7 +49,7 @@ def test_the_same_spec_has_the_same_hash_and_another_has_another():
         ("llamacpp", {"tensor_parallel": 2}, "tensor_parallel"),
         ("tgi", {"pipeline_parallel": 2}, "pipeline_parallel"),
         ("llamacpp", {"dtype": "fp16"}, "dtype"),
-        ("sglang", {"loras": ({"name": "a", "source": {"uri": "hf://o/r"}},)}, "lora"),
+        ("tgi", {"multi_node": {"nodes": 2, "rank": 1, "head": "h"}}, "multi_node"),
     ],
 )
 def test_what_a_kind_cannot_do_is_refused_with_the_reason(kind, fields, words):

@@ -4,6 +4,7 @@ Its address is loopback unless told otherwise. /health is 503 while it starts, w
 runs one token when idle, which takes a second. SIGTERM: it waits for open requests with no limit, looking every five
 seconds, then kills itself: 137 under an init. /metrics is there only with --enable-metrics and needs a writable /tmp.
 SGLANG_STAND_IN says what is different: `load=S`, `small` (no memory for its cache), `stuck` (never healthy), `work=S`.
+A rank above 0 takes no requests.
 """
 
 import argparse
@@ -35,6 +36,9 @@ def arguments():
     parser.add_argument("--host", default="127.0.0.1")
     for name in ("--port", "--tp-size", "--pp-size", "--context-length", "--max-running-requests"):
         parser.add_argument(name, type=int, default=30000 if name == "--port" else None)
+    for name in ("--nnodes", "--node-rank"):
+        parser.add_argument(name, type=int, default=0)
+    parser.add_argument("--dist-init-addr")
     parser.add_argument("--mem-fraction-static", type=float)
     parser.add_argument("--enable-metrics", action="store_true")
     parser.add_argument("--trust-remote-code", action="store_true")
@@ -116,6 +120,11 @@ def end():
 
 def main():
     given = arguments()
+    if given.node_rank > 0:  # works for rank 0, takes no requests
+        load(given)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        while True:
+            signal.pause()
     server = ThreadingHTTPServer((given.host, given.port), Handler)
     server.metrics = given.enable_metrics
     server.daemon_threads = True

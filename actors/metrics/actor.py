@@ -18,13 +18,11 @@ from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
-from .amd import AmdGpus
 from .cgroup import Groups
 from .collector import Collected, run
 from .disks_look import DisksLook
 from .eyes import Eyes, Group
 from .gathering import Gathering, Looked
-from .gpu import Gpus
 from .gpu_watch import GpuWatch
 from .gpus_look import GpusLook
 from .procfs import Kept
@@ -126,14 +124,17 @@ class SamplerActor(Actor):
             rooms = mapped.rooms(watch.latest(), self._engines)
             return (Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms),)
 
+        drivers = self._eyes.drivers()
         watch = GpuWatch(
-            Gpus(slow_s=settings.gpu_slow_interval_s),
-            AmdGpus(),
+            drivers.gpus,
+            drivers.amd,
             settings.gpu_interval_s,
             self.context.now,
             on_event=lambda: gathering.now(known()),
             on_look=lambda: gathering.put(known()),
+            kernel_log=drivers.kernel_log,
             beat_s=self._beat_s - GPU_LEAD_S,
+            switch=self.context.flag,
         )
         self._gpus = watch
         self.context.task(GPU, watch.look_on, cancel=watch.stop)

@@ -13,13 +13,16 @@ from config.metrics import MetricsSettings
 from config.settings import Settings
 
 from .agent_look import AgentLook, Node
+from .amd import AmdGpus
 from .cgroup import Groups
 from .collector import Collector
 from .containers_look import ContainersLook
 from .disks_look import Ask, DisksLook, Places, file_system
 from .docker_ping import docker_answers, docker_root
 from .engines_look import EnginesLook
+from .gpu import Gpus
 from .host_look import HostLook
+from .kernel_log import FILE as KERNEL_LOG
 from .procfs import Kept
 
 Engines = Callable[[], Sequence[EngineFacts]]
@@ -37,6 +40,15 @@ class Group:
     """What others see shortly before goes with what it sees."""
 
 
+@dataclass(frozen=True, slots=True)
+class Drivers:
+    """Of the GPUs; any call of them may hang."""
+
+    gpus: Gpus
+    amd: AmdGpus
+    kernel_log: Path = KERNEL_LOG
+
+
 class Eyes(Protocol):
     """What the sampler starts; the simulation brings its own."""
 
@@ -45,6 +57,9 @@ class Eyes(Protocol):
 
     def disks(self, clock: Clock, left_out: set[Path]) -> tuple[DisksLook, Collector]:
         """The group that may: begun anew without what hangs."""
+
+    def drivers(self) -> Drivers:
+        """Those of the GPUs, for two threads of their own."""
 
 
 class MachineEyes:
@@ -103,6 +118,10 @@ class MachineEyes:
         """See Eyes."""
         look = DisksLook(lambda: self._places, clock, self._ask, left_out)
         return look, Collector("disks", self._settings.disk_interval_s, look.look)
+
+    def drivers(self) -> Drivers:
+        """See Eyes."""
+        return Drivers(Gpus(slow_s=self._settings.gpu_slow_interval_s), AmdGpus())
 
 
 def places(settings: Settings) -> dict[str, Path]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from . import procfs
 from .amd import AmdGpus
@@ -24,6 +24,19 @@ EVENT_WAIT_S = 1.0
 ECHO_S = 5.0
 """The driver's event and the kernel's line of the same event come within this time of each other."""
 Clock = Callable[[], float]
+
+
+class Switch(Protocol):
+    """A flag of the runtime, or a thread's event."""
+
+    def set(self) -> None:
+        """Wake whoever waits."""
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+
+    def wait(self, timeout_s: float, /) -> bool:
+        """Whether it was set within the time."""
 
 
 def _nothing() -> None:
@@ -56,13 +69,14 @@ class GpuWatch:
         on_look: Callable[[], None] = _nothing,
         kernel_log: Path = KERNEL_LOG,
         beat_s: float | None = None,
+        switch: Callable[[], Switch] = threading.Event,
     ) -> None:
         self._gpus, self._amd, self._kernel_log = gpus, amd, kernel_log
         self._beat_s = clock() if beat_s is None else beat_s
         self._interval_s, self._clock, self._on_event, self._on_look = interval_s, clock, on_event, on_look
         self._echoes: dict[tuple[str, int], tuple[str, float]] = {}
         """GPU and code -> who told of it first, and when."""
-        self._stop, self._ready = threading.Event(), threading.Event()
+        self._stop, self._ready = switch(), switch()
         self._latest = GpuLook({}, None)
         self._began_s: float | None = None
         """When the look that is under way began."""

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from actors.supervision.signals import Probe
+from tests.simulation.gpus import GPUS
 from tests.simulation.saboteur import Injected, Trap
 
 FIRST_S = 60.0
@@ -181,3 +182,32 @@ class Faults:
     def do_suspend(self, rng):
         self._world.schedule.now += rng.choice((5.0, 60.0, 600.0))
         self._world.invariants.jumped_at = self._world.schedule.now
+
+
+class GpuFaults(Faults):
+    """Those of the GPUs and their driver beside them."""
+
+    def _heals(self, rng, name, bad, good):
+        driver = self._world.driver
+        if getattr(driver, name) == bad:
+            return False
+        setattr(driver, name, bad)
+        self._world.schedule.after(rng.choice((1.0, 15.0, 120.0)), lambda: setattr(driver, name, good))
+        return True
+
+    def do_driver_hangs(self, rng):
+        return self._heals(rng, "hangs", bad=True, good=False)
+
+    def do_driver_away(self, rng):
+        return self._heals(rng, "away", bad=True, good=False)
+
+    def do_gpu_lost(self, rng):
+        driver, gpu = self._world.driver, rng.choice(GPUS)
+        if gpu in driver.lost:
+            return False
+        driver.lost.add(gpu)
+        self._world.schedule.after(rng.choice((10.0, 300.0)), lambda: driver.lost.discard(gpu))
+        return True
+
+    def do_xid(self, rng):
+        self._world.driver.events.append((rng.choice(GPUS), rng.choice((13, 31, 48, 79, 94, 119))))

@@ -22,7 +22,7 @@ from protocol.messages.commands import (
 from protocol.messages.control import Refused
 from protocol.messages.engine_spec import EngineSpec
 from protocol.messages.model_source import ModelSource
-from protocol.messages.reports import CommandAccepted, CommandResult, Event
+from protocol.messages.reports import Alert, CommandAccepted, CommandResult, Event
 from tests.fakes.trust import AGENT, key
 from tests.simulation.hub import MODELS
 
@@ -189,6 +189,9 @@ class SimMaster:
             case Event(kind=kind, subject=subject, text=text):
                 self.note(f"event {kind} {subject} {text[:80]}")
                 self.events[kind] += 1
+            case Alert(rule=rule, state=state, labels=labels):
+                self.note(f"alert {rule} {state} {dict(labels)}")
+                self.events[f"{rule} {state}"] += 1
 
     def refuse(self, message):
         command = self.by_id.get(message.field)

@@ -14,6 +14,7 @@ from actors.tree import tree
 from actors.wiring import Wiring
 from config.settings import Settings
 from tests.simulation.docker import SimClient, SimModels
+from tests.simulation.gpus import GPUS, SETTINGS, SimEyes
 from tests.simulation.hub import SimHubClient, SimStore
 from tests.simulation.master import SimConversation
 from tests.simulation.runtime import SimRuntime
@@ -22,7 +23,6 @@ LOOK_S = 10.0
 """Between two looks of the watchdog that stands for systemd's."""
 MISSED_MAX = 4
 START_S = 120.0
-GPUS = tuple(f"GPU-{number:08d}-0000-0000-0000-000000000000" for number in range(4))
 
 
 class Silent(Actor):
@@ -59,13 +59,16 @@ class SimWiring(Wiring):
         return actor
 
     def metrics(self):
-        return Silent()
+        return Silent() if self._world.driver is None else super().metrics()
+
+    def eyes(self):
+        return SimEyes(self._world.driver, self._runtime)
 
     def api(self):
         return Silent()
 
 
-def settings_of(folder):
+def settings_of(folder, *, sampler=False):
     """Settings that name no vendor and no network."""
     return Settings.model_validate(
         {
@@ -79,7 +82,7 @@ def settings_of(folder):
             "engines": {"docker_host": "unix:///nowhere/docker.sock"},
             "link": {"masters": ["https://master.test"]},
             "policy": {"images": ["sim/llama:*"]},
-            "metrics": {"gpu": False},
+            "metrics": dict(SETTINGS) if sampler else {"gpu": False},
         }
     )
 

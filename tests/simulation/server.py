@@ -14,8 +14,8 @@ LOADED_S = 120.0
 class Server:
     """It runs when it is told to, so many seconds of its time."""
 
-    def __init__(self, seed, folder):
-        self.world = World(seed, Path(folder) / "world")
+    def __init__(self, seed, folder, **options):
+        self.world = World(seed, Path(folder) / "world", **options)
         self.world.start()
         self.run(10.0)
 

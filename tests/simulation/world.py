@@ -20,7 +20,8 @@ import structlog
 
 from tests.simulation.disk import SimDisk
 from tests.simulation.docker import KILLED, SimDocker
-from tests.simulation.faults import Faults, pauses
+from tests.simulation.faults import Faults, GpuFaults, pauses
+from tests.simulation.gpus import SimDriver
 from tests.simulation.hub import SimHub
 from tests.simulation.invariants import Invariants
 from tests.simulation.master import ENGINES, FORBIDDEN, SimMaster
@@ -72,20 +73,22 @@ class Report:
 
 class World:
     """One server. `rate_s`: mean seconds between faults; `command_s`: between commands. `only`: the numbers of the
-    faults that are done, instead of all; `until`: ends at the first violation of one of these kinds.
+    faults that are done, instead of all; `until`: ends at the first violation of one of these kinds. `sampler`: the
+    daemon's own runs, too, on GPUs that have faults of their own.
     """
 
-    def __init__(self, seed, folder, *, rate_s=60.0, command_s=90.0, only=None, until=frozenset()):
+    def __init__(self, seed, folder, *, rate_s=60.0, command_s=90.0, only=None, until=frozenset(), sampler=False):
         self.schedule = Schedule(seed)
         self.operator = random.Random(f"{seed}/operator")
         self.report = Report(seed)
-        self.settings = settings_of(Path(folder))
+        self.settings = settings_of(Path(folder), sampler=sampler)
         self.settings.paths.state_dir.mkdir(parents=True)
         self.disk = SimDisk(Path(folder) / "disk", random.Random(f"{seed}/disk"))
         self.disk.on_death = self._died_writing
         self.docker = SimDocker(self.schedule, random.Random(f"{seed}/docker"))
         self.docker.judge, self.docker.on_start = self._judge, self._started
         self.docker.stranger()
+        self.driver = SimDriver(self.schedule, random.Random(f"{seed}/gpus"), self.docker) if sampler else None
         self.hub = SimHub(self.schedule, seed)
         self.clock_offset_s = 0.0
         self.master = SimMaster(self.schedule, seed, lambda: EPOCH + self.schedule.now)
@@ -212,7 +215,7 @@ class World:
         """So many hours with faults, then a calm in which everything must heal."""
         begun = self.schedule.now
         with Saboteur(self) as saboteur, self.invariants, quiet():
-            faults = Faults(self, saboteur)
+            faults = (Faults if self.driver is None else GpuFaults)(self, saboteur)
             self.start()
             self._operate()
             self._strike(faults, enumerate(pauses(self.report.seed, self._rate_s)))
@@ -243,6 +246,8 @@ class World:
         self.disk.full, self.disk.next_commit, self.docker.down = False, "", ""
         self.hub.down, self.hub.lies = "", 0
         self.master.partitioned, self.master.late_s, self.master.repeat = False, 0.0, 0
+        if self.driver is not None:
+            self.driver.heal()
         for one in self.docker.running():
             if one.sick:
                 self.docker.die(one, KILLED)

@@ -1,4 +1,4 @@
-"""The test bed without tests: `python -m tests.bed up | down | status | lock-llama | lock-vllm`.
+"""The test bed without tests: `python -m tests.bed up | down | status | lock-llama | lock-vllm | can-vllm`.
 
 `up` leaves a Docker Engine, a registry with the llama.cpp image and a hub with tiny models running until
 `down`, and prints what to set; `hold` does the same in the foreground until Ctrl-C.
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.bed import llama_image, vllm_lock
+from tests.bed import llama_image, vllm_image, vllm_lock
 from tests.bed.errors import BedError
 from tests.bed.places import LOGS, ROOT, folder
 from tests.bed.processes import wait_until
@@ -119,6 +119,14 @@ def lock_vllm() -> int:
     return 0
 
 
+def can_vllm() -> int:
+    """Whether vLLM's image can be built on this machine; 3 and the reason when it cannot."""
+    why = vllm_image.why_not()
+    if why:
+        print(f"vLLM's image cannot be built here: {why}", file=sys.stderr)
+    return 3 if why else 0
+
+
 def _leave(*_: object) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # stopping is bounded; a second Ctrl-C shall not cut it short
@@ -145,7 +153,8 @@ def _started(pid: int) -> str | None:
     return None
 
 
-COMMANDS = {"up": up, "down": down, "status": status, "hold": hold, "lock-llama": lock_llama, "lock-vllm": lock_vllm}
+COMMANDS = {"up": up, "down": down, "status": status, "hold": hold}
+COMMANDS |= {"lock-llama": lock_llama, "lock-vllm": lock_vllm, "can-vllm": can_vllm}
 
 
 if __name__ == "__main__":

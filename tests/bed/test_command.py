@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 
 from tests.bed import __main__ as command
+from tests.bed import vllm_image
 from tests.bed.docker_engine import answers
 from tests.bed.places import ROOT
 
@@ -44,3 +45,10 @@ def test_up_says_what_to_set_and_down_stops_it(docker_engine):
     assert run_bed("status", docker_engine.host).returncode == 3
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(said["BED_HUB"], timeout=5)
+
+
+def test_an_image_whose_wheels_cannot_be_had_is_said_with_the_reason(monkeypatch, tmp_path):
+    lock = tmp_path / "packages.lock"
+    lock.write_text(f"torch==0.0.1+nobody --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(vllm_image, "LOCK", lock)
+    assert "torch==0.0.1+nobody" in vllm_image.why_not()

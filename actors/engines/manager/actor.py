@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from actors.clock import WallClock
 from actors.engines import messages as say
@@ -170,6 +171,10 @@ class ManagerActor(Actor):
     # -- commands --------------------------------------------------------------------------------------------
 
     def _execute(self, command_id: str, command: Command) -> None:
+        with bound_contextvars(command_id=command_id):
+            self._carry_out(command_id, command)
+
+    def _carry_out(self, command_id: str, command: Command) -> None:
         self._journal.tell(journal.Running(command_id))
         try:
             match command:
@@ -189,7 +194,7 @@ class ManagerActor(Actor):
                         "update the agent",
                     )
         except EngineError as error:
-            self._log.warning("command.refused", command_id=command_id, code=error.code, why=str(error))
+            self._log.warning("command.refused", code=error.code, why=str(error))
             self._fail(command_id, error.failure())
 
     def _want(self, command_id: str, command: EngineStart | EngineUpdate) -> None:

@@ -147,6 +147,7 @@ class EngineActor(Life):
         if before is not None:
             self._voice.answer(before.command_id, "cancelled", Failure(code="E_STALE", what="another command rules"))
         self._ending = ask
+        self._voice.carry(ask.command_id)
         if stop:
             self._update.give_up()
             self._voice.answer_all("cancelled", Failure(code="E_STALE", what="the engine was stopped meanwhile"), {})

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import structlog
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from actors.engines.messages import Answered, Changed
 from actors.facts import EngineFacts
@@ -22,6 +23,7 @@ class Voice:
         self._name, self._manager, self._journal = name, manager, journal_handle
         self.waiting: list[str] = []
         """Commands that are answered when the engine is ready or cannot be."""
+        self._carried = ""
         self.wait(command_id)
         self.log = structlog.get_logger().bind(actor="engine", engine=name)
 
@@ -36,12 +38,21 @@ class Voice:
         """What became of a command."""
         self._tell(self._journal, journal.Outcome(command_id, state, error, data or {}))
         self.to_manager(Answered(self._name, command_id))
+        if command_id == self._carried:
+            self._carried = ""
+            unbind_contextvars("command_id")
+
+    def carry(self, command_id: str) -> None:
+        """From now on every line of the log is a part of this command, those of tasks that begin meanwhile too."""
+        self._carried = command_id
+        bind_contextvars(command_id=command_id)
 
     def wait(self, command_id: str) -> bool:
         """This command waits for the engine; False when it did already, or is none."""
         new = bool(command_id) and command_id not in self.waiting
         if new:
             self.waiting.append(command_id)
+            self.carry(command_id)
         return new
 
     def answer_all(self, state: Ending, error: Failure | None, data: Mapping[str, Any]) -> None:

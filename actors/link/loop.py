@@ -31,7 +31,9 @@ from .talk import Standing, Talk
 from .transport import Connection, audience, open_connection
 
 SETTLE_S = 0.1
-"""Before the loop ends: transports that were dropped close their sockets."""
+SETTLE_TURNS = 64
+"""Of the loop, before it ends: a transport that was dropped closes its socket some turns later, each of which begins
+the next. Turns and not only seconds, since on a busy machine the seconds may pass within one of them."""
 BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
@@ -95,7 +97,7 @@ class LinkLoop:
             self._log.info("link.down", why=why, next_try_s=round(delay_s, 1))
             self._bridge.tell(SessionDown(state, why, delay_s, None))
             await self._desk.sleep(delay_s)
-        await asyncio.sleep(SETTLE_S)
+        await _settled()
 
     def _ended(self) -> bool:
         return self._desk.stopping
@@ -209,3 +211,12 @@ def _boot_id() -> str:
     with contextlib.suppress(OSError), open(BOOT_ID_FILE, encoding="ascii") as file:  # noqa: PTH123  # read each time
         return file.read().strip()
     return "unknown"
+
+
+async def _settled() -> None:
+    """Until what was dropped has closed."""
+    for _ in range(SETTLE_TURNS):
+        await asyncio.sleep(0)
+    await asyncio.sleep(SETTLE_S)
+    for _ in range(SETTLE_TURNS):
+        await asyncio.sleep(0)

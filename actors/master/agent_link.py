@@ -310,7 +310,7 @@ class AgentLink:
 
     async def _send_command(self, row: CommandRow) -> None:
         book, rows = self._master.book, self._master.rows
-        if now_ms() > row.issued_ms + row.ttl_ms:
+        if self._master.too_late(row):
             await book(rows.mark_command, row.command_id, "expired", now_ms())
         elif cut(row.envelope).kid not in self._keys.keyset.publics(Role.COMMAND, now_ms()):
             error = {"code": str(Code.RETIRED), "what": "it was not sent", "do": "send it again"}

@@ -144,6 +144,17 @@ class Endpoint:
             await asyncio.sleep(HEARTBEAT_S / 2)
             for link in list(self._links.values()):
                 link.watch(time.monotonic())
+            await self.look_at_clock()
+
+    async def look_at_clock(self) -> None:
+        """A session judges time limits by the clock of its handshake: after ours was set, each begins anew."""
+        moved_ms = self._master.clock_set_ms()
+        if not moved_ms:
+            return
+        way = f"{abs(moved_ms) // 1_000} s {'back' if moved_ms < 0 else 'ahead'}"
+        text = f"the clock of the master was set {way}; every agent connects anew"
+        await self._master.alarm("", "master.clock_set", text, "warning")
+        await self.close()
 
 
 def certificate_digest(pem: str) -> bytes:

@@ -26,6 +26,7 @@ from .audit import Audit
 from .book import AgentRow, Book, CommandRow
 from .instances import Instances
 from .keys import MasterKeys, load_keys
+from .lives import Lives, Steps
 from .streams import Streams
 
 P = ParamSpec("P")
@@ -35,7 +36,18 @@ R = TypeVar("R")
 class Master:
     """One running master. `audience` is what its tokens are made out to."""
 
-    def __init__(self, keys: MasterKeys, book: Book, audience: str) -> None:
+    def __init__(
+        self,
+        keys: MasterKeys,
+        book: Book,
+        audience: str,
+        *,
+        wall_ms: Callable[[], int] | None = None,
+        steady_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self._wall_ms, self._steady_ms = wall_ms or now_ms, steady_ms or since_boot_ms
+        clocks = self._wall_ms(), self._steady_ms()
+        self._lives, self._steps = Lives(*clocks), Steps(*clocks)
         self.keys, self.audience = keys, audience
         self._book = book
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="book")
@@ -125,16 +137,25 @@ class Master:
             payload = payload | {"generation": generation}
         message = parse(COMMAND_TABLE, word, _tuples(payload))
         assert isinstance(message, Command)
-        issued, life = now_ms(), ttl_ms or TTL_DEFAULT_MS
+        issued, life = self._wall_ms(), ttl_ms or TTL_DEFAULT_MS
         raw_id = uuid7(issued, os.urandom(RANDOM_BYTES))
         envelope = self.keys.sign_command(agent_id, raw_id, issued, life, message)
         row = CommandRow(raw_id.hex(), agent_id, 0, word, envelope, issued, life, "queued", None, None, issued)
         if isinstance(message, EngineLogs):
             self.streams.open(agent_id, row.command_id)
+        self._lives.began(row.command_id, self._steady_ms())
         row = await self.book(self._book.add_command, row)
         self._log.info("command.queued", command_id=row.command_id, command=word, agent=agent_id)
         self.wake(agent_id)
         return row
+
+    def too_late(self, row: CommandRow) -> bool:
+        """Whether a command that still waits is over its time; setting the clock changes nothing of it."""
+        return self._lives.over(row.command_id, row.issued_ms, row.ttl_ms, self._steady_ms())
+
+    def clock_set_ms(self) -> int:
+        """By how much somebody set the clock since the last look."""
+        return self._steps.moved_ms(self._wall_ms(), self._steady_ms())
 
     def listen(self, agent_id: str, wake: Callable[[], None] | None) -> None:
         """Call `wake` when there is something for this agent."""
@@ -171,7 +192,7 @@ class Master:
         row = await self.book(self._book.command, command_id)
         if row is None:
             return None
-        if row.state in {"queued", "sent"} and now_ms() > row.issued_ms + row.ttl_ms:
+        if row.state in {"queued", "sent"} and self.too_late(row):
             await self.book(self._book.mark_command, command_id, "expired", now_ms())
             row = await self.book(self._book.command, command_id)
             assert row is not None
@@ -199,6 +220,11 @@ class Master:
             "seen_ms": self.heard.get(row.agent_id, row.seen_ms),
             "inventory": row.inventory,
         }
+
+
+def since_boot_ms() -> int:
+    """Milliseconds that nobody sets; they go on while the machine sleeps."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 def now_ms() -> int:

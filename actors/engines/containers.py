@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ class DockerContainers:
         """See Containers. Bytes count, down and unpacked; a long silence is the registry's fault, not Docker's."""
         name, _, tag = image.partition("@") if "@" in image else images.split_tag(image)
         layers: dict[str, images.Layer] = {}
-        moved = time.monotonic()
+        moved, room = time.monotonic(), self._room()
         query = {"fromImage": name, "tag": tag or "latest"}
         host, call_s, path = self._settings.docker_host, self._settings.docker_timeout_s, f"{API}/images/create"
         with _explained(f"pull {image}"):
@@ -105,11 +106,26 @@ class DockerContainers:
                     if line is not None and images.count(layers, line):
                         moved = time.monotonic()
                         progress(*images.bytes_of(layers))
+                        too_big = images.too_big(layers, room)
+                        if too_big:  # before the disk is full, which every engine here would feel
+                            raise images.failure(image, too_big)
                     if time.monotonic() - moved > self._settings.pull_inactivity_s:
                         limit_s = self._settings.pull_inactivity_s
                         raise images.failure(image, f"i/o timeout: no byte came for {limit_s:g} s")
             except docker_stream.StreamError as error:
                 raise images.failure(image, error.why) from error
+
+    def _room(self) -> int | None:
+        """Free bytes where Docker keeps its images; None when that is not to be seen from here."""
+        with _explained("ask Docker for its folder"):
+            info = self._client.info()
+        apart = any("containerd" in str(word) for pair in info.get("DriverStatus") or () for word in pair)
+        if apart or not self._settings.docker_host.startswith("unix://"):
+            return None
+        try:
+            return shutil.disk_usage(info["DockerRootDir"]).free
+        except (OSError, KeyError):
+            return None
 
     def _credentials(self, name: str) -> Mapping[str, str]:
         """Of the registry, from the credential store that the docker command uses; none is fine."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from .errors import DockerError, ImageError, PullError
 
+MIB = 1 << 20
 WAYS = (
     ("no space left", "disk_full", "free disk space for Docker, or move its data root"),
     ("toomanyrequests", "rate_limited", "the registry slows this machine down; it is tried again"),
@@ -69,6 +70,18 @@ def count(layers: dict[str, Layer], line: Mapping[str, Any]) -> bool:
 def bytes_of(layers: Mapping[str, Layer]) -> tuple[int, int]:
     """Bytes that came, and bytes known so far."""
     return sum(one.come for one in layers.values()), sum(one.total for one in layers.values())
+
+
+def too_big(layers: Mapping[str, Layer], room_bytes: int | None) -> str:
+    """Why what is known of an image cannot fit into the room that there was before its first byte; empty when it may.
+
+    Unpacked it takes more than it takes on its way, so this is the least that it needs.
+    """
+    _, total = bytes_of(layers)
+    if room_bytes is None or total <= room_bytes:
+        return ""
+    room = f"Docker's disk has room for {room_bytes / MIB:,.0f} MiB"
+    return f"no space left for it: at least {total / MIB:,.0f} MiB are to come, and {room}"
 
 
 def failure(image: str, why: str) -> DockerError:

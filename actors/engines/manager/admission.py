@@ -42,6 +42,7 @@ class Admission:
         if new and len(beside) >= self.settings.engines_max:
             raise RefusedError("E_BUSY", f"{len(beside)} engines run here", "engines.engines_max", "stop one")
         self._check_port(spec, beside)
+        self._check_shm(spec)
         self._check_memory(spec, beside)
         self._check_cpus(spec, beside)
 
@@ -55,6 +56,14 @@ class Admission:
         taken = [name for name, theirs in beside.items() if theirs.port == port]
         if taken:
             raise RefusedError("E_POLICY.net", f"port {port} is wanted", f"engine {taken[0]} has it", "leave it out")
+
+    def _check_shm(self, spec: EngineSpec) -> None:
+        """Shared memory is memory: it lies within the engine's limit, or is what is promised to one without a limit."""
+        shm, limit = spec.shm_bytes or 0, spec.memory_bytes or self.settings.memory_default_bytes
+        if limit and shm > limit:
+            why = f"its memory limit is {_mib(limit)}, and shared memory lies within it"
+            do = f"at most {_mib(limit)} would fit; ask for less, or for more memory_bytes"
+            raise RefusedError("E_BUSY", f"{_mib(shm)} of shared memory are wanted", why, do)
 
     def _check_memory(self, spec: EngineSpec, beside: Mapping[str, EngineSpec]) -> None:
         total = self.machine.memory_bytes
@@ -80,8 +89,8 @@ class Admission:
         raise RefusedError("E_BUSY", f"{asked:g} CPUs are wanted", why, do)
 
     def memory_of(self, spec: EngineSpec) -> int:
-        """What is promised to it, in bytes; 0 when it has no limit."""
-        return spec.memory_bytes or self.settings.memory_default_bytes
+        """What is promised to it, in bytes; of one without a limit only its shared memory is known."""
+        return spec.memory_bytes or self.settings.memory_default_bytes or spec.shm_bytes or 0
 
     def crowded(self, name: str, spec: EngineSpec, others: Mapping[str, EngineSpec]) -> str:
         """Why two generations of this engine cannot be here at a time; empty when they can."""

@@ -52,6 +52,8 @@ def make_request(
     """The container of an engine: the kind's words and the machine's limits."""
     spec, settings = wanted.spec, world.settings
     launch = kind.launch(spec, weights.files(), replace(world.machine, gpus=wanted.gpus))
+    memory = spec.memory_bytes or settings.memory_default_bytes
+    shm = launch.shm_bytes or settings.shm_default_bytes
     bare = ContainerRequest(
         name=f"{labels.NAME_PREFIX}-{wanted.name}-{wanted.generation}" + (f"-r{turn}" if turn else ""),
         image=spec.image,
@@ -61,8 +63,8 @@ def make_request(
         mounts=weights.mounts(MODEL_TARGET),
         user=launch.user,
         tmpfs=launch.tmpfs,
-        shm_bytes=spec.shm_bytes or launch.shm_bytes or settings.shm_default_bytes,
-        memory_bytes=spec.memory_bytes or settings.memory_default_bytes,
+        shm_bytes=spec.shm_bytes or (min(shm, memory) if memory else shm),  # more than its memory it can never use
+        memory_bytes=memory,
         cpus=spec.cpus or 0.0,
         pids_max=settings.pids_max,
         gpus=wanted.gpus,

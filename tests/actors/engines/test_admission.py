@@ -1,9 +1,12 @@
 """What fits on a machine, whose memory a GPU still holds, and which containers nobody wants: pure."""
 
+from dataclasses import replace
+
 import pytest
 
 from actors.engines.containers_api import Observed
 from actors.engines.errors import RefusedError
+from actors.engines.images import Layer, too_big
 from actors.engines.kinds.base import Machine
 from actors.engines.kinds.table import known_kinds
 from actors.engines.manager.admission import Admission
@@ -30,6 +33,8 @@ def spec(**fields):
     [
         ({"memory_bytes": 65 * GIB}, {}, "E_BUSY", "this machine has 65,536 MiB"),
         ({"memory_bytes": 30 * GIB}, {"a": {"memory_bytes": 40 * GIB}}, "E_BUSY", "at most 24,576 MiB would fit"),
+        ({"shm_bytes": 65 * GIB}, {}, "E_BUSY", "this machine has 65,536 MiB"),
+        ({"shm_bytes": 30 * GIB}, {"a": {"shm_bytes": 40 * GIB}}, "E_BUSY", "at most 24,576 MiB would fit"),
         ({"cpus": 4.0}, {"a": {"cpus": 6.0}}, "E_BUSY", "at most 2 would fit"),
         ({"port": 9_000}, {}, "E_POLICY.net", "18000 to 18999"),
         ({"port": 18_001}, {"a": {"port": 18_001}}, "E_POLICY.net", "engine a has it"),
@@ -41,6 +46,23 @@ def test_too_much_is_refused_with_numbers_and_with_what_fits(asked, others, code
         ADMISSION.check("new", spec(**asked), beside, draining=False)
     assert refused.value.code == code
     assert words in f"{refused.value} {refused.value.do}"
+
+
+def test_shared_memory_lies_within_the_memory_that_an_engine_gets_here():
+    admission = replace(ADMISSION, settings=EnginesSettings(memory_default_bytes=4 * GIB))
+    admission.check("new", spec(shm_bytes=4 * GIB), {}, draining=False)
+    with pytest.raises(RefusedError, match="its memory limit is 4,096 MiB") as refused:
+        admission.check("new", spec(shm_bytes=5 * GIB), {}, draining=False)
+    assert "at most 4,096 MiB would fit" in refused.value.do
+
+
+def test_an_image_that_cannot_fit_is_known_as_soon_as_its_layers_are():
+    layers = {"a": Layer(come=1 << 20, total=600 << 20), "b": Layer(total=500 << 20)}
+    assert too_big(layers, 1_000 << 20) == (
+        "no space left for it: at least 1,100 MiB are to come, and Docker's disk has room for 1,000 MiB"
+    )
+    assert not too_big(layers, 1_100 << 20)
+    assert not too_big(layers, None)
 
 
 def test_an_engine_is_not_in_its_own_way():

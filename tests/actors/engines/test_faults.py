@@ -164,7 +164,8 @@ def test_a_full_disk_during_a_pull_is_said_and_engines_serve_on(own, dockerd, re
     finally:
         filler.unlink()
     assert result.state == "failed"
-    assert "no space left" in result.error.why
+    assert "no space left for it: at least 9 MiB are to come" in result.error.why
+    assert "room for" in result.error.why
     assert own.facts("big").cause == "disk_full"
     assert "engine.gave_up" in own.events()
     assert (own.facts().container_id, healthy(own.facts())) == (first.container_id, True)

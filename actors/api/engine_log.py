@@ -1,9 +1,14 @@
-"""An engine's log as plain text, as it comes: `/v1/engines/NAME/log?lines=100&follow=1`."""
+"""An engine's log: `/v1/engines/NAME/log?lines=100`, as plain text, or as JSON to whom that is acceptable first.
+
+Plain text is the log of its container, and with `follow=1` goes on as more comes. JSON has the last lines of each of
+its containers, the dead ones too: `{"logs": [{"container", "running", "lines"}], "why"}`; it does not go on.
+"""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -15,18 +20,26 @@ LINES_MAX = 10_000
 Source = Callable[[str, int, bool, Callable[[], bool]], Iterator[bytes]]
 """(engine, last lines, whether to go on, cancelled) -> pieces, an empty one when nothing came; LookupError, OSError."""
 
+Last = Callable[[str, int], Mapping[str, Any]]
+"""(engine, last lines) -> those of each of its containers; blocking, within a deadline."""
+
 
 class EngineLog:
     """The handler of one server: at most READERS_MAX readers at a time, each with a thread while it reads."""
 
-    def __init__(self, source: Source) -> None:
-        self._source, self._readers = source, 0
+    def __init__(self, source: Source, last: Last | None = None) -> None:
+        self._source, self._last, self._readers = source, last, 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Stream until the log ends, or the reader goes."""
+        """Stream until the log ends, or the reader goes; or answer at once with the last lines."""
         lines, more = request.query.get("lines", "100"), request.query.get("follow", "0") == "1"
         if not lines.isdigit() or int(lines) > LINES_MAX:
             return _refused(400, f"lines is a number up to {LINES_MAX}")
+        if self._last is not None and request.headers.get("Accept", "").startswith("application/json"):
+            if more:
+                return _refused(406, "a log that goes on is plain text")
+            answer = await asyncio.to_thread(self._last, request.match_info["name"], int(lines))
+            return web.json_response(answer, headers=HEADERS)
         if self._readers >= READERS_MAX:
             return _refused(429, f"{READERS_MAX} readers are here already; end one")
         self._readers += 1

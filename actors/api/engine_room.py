@@ -1,4 +1,4 @@
-"""One engine at a time, for the local commands: its facts, its black box, its log. Only on the control socket."""
+"""One engine at a time, for the local commands: its facts and its black box. Only on the control socket."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,9 +8,6 @@ from aiohttp import web
 
 from .board import Board
 from .headers import HEADERS
-
-LINES = 100
-LINES_MAX = 5_000
 
 
 class EngineRoom(Protocol):
@@ -35,17 +32,10 @@ def routes(room: EngineRoom, board: Board) -> list[web.RouteDef]:
         box = await asyncio.to_thread(room.box, name)
         return web.json_response({"engine": facts, "box": box}, headers=HEADERS)
 
-    async def log(request: web.Request) -> web.Response:
-        asked = request.query.get("lines", str(LINES))
-        lines = min(LINES_MAX, int(asked)) if asked.isdigit() else LINES
-        answer = await asyncio.to_thread(room.log, request.match_info["name"], lines)
-        return web.json_response(answer, headers=HEADERS)
-
     async def docker(_request: web.Request) -> web.Response:
         return web.json_response({"why": await asyncio.to_thread(room.docker)}, headers=HEADERS)
 
     return [
         web.get("/v1/engines/{name}", one),
-        web.get("/v1/engines/{name}/logs", log),
         web.get("/v1/docker", docker),
     ]

@@ -144,7 +144,8 @@ class ApiServer:
 
     def _engine_log(self) -> list[web.RouteDef]:
         source = self._readers.engine_log
-        return [] if source is None else [web.get(ENGINE_LOG_PATH, EngineLog(source).handle)]
+        last = self._readers.engine.log if self._readers.engine is not None else None
+        return [] if source is None else [web.get(ENGINE_LOG_PATH, EngineLog(source, last).handle)]
 
     # -- doors -----------------------------------------------------------------------------------------------
 

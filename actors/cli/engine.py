@@ -67,7 +67,7 @@ def logs(name: str, lines: int, config_file: Path | None, *, more: bool, as_json
         for piece in follow(run_dir, f"{place}/log?lines={lines}&follow=1"):
             click.echo(tame(piece.decode(errors="replace")), nl=False)
         return
-    answer = fetch(run_dir, f"{place}/logs?lines={lines}", timeout_s=LOG_S)
+    answer = fetch(run_dir, f"{place}/log?lines={lines}", timeout_s=LOG_S)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
         return

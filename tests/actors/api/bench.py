@@ -19,7 +19,9 @@ from tests.bed.processes import wait_until
 class Bench:
     """`.page` is its address over TCP, `.run_dir` where its control socket is."""
 
-    def __init__(self, *, journal_handle=None, log_file=None, history=None, levels=None, engine_log=None, **settings):
+    def __init__(
+        self, *, journal_handle=None, log_file=None, history=None, levels=None, engine_log=None, engine=None, **settings
+    ):
         self.board, self.run_dir, self.healthy = Board(), short_folder(), True
         self.history = history or History()
         self.tree, self.events, self.trees_read = {"path": "/root"}, [{"kind": "k"}], 0
@@ -31,6 +33,7 @@ class Bench:
             log_file=log_file,
             levels=levels,
             engine_log=engine_log,
+            engine=engine,
         )
         configured = ApiSettings(**({"port": 0} | settings))
 

@@ -103,6 +103,44 @@ PATHS = {
 }
 
 
+LOG = "/v1/engines/{name}/log"
+CONTAINER = _object(container=TEXT, running={"type": "boolean"}, lines={"type": "array", "items": TEXT})
+LAST = _object(logs={"type": "array", "items": CONTAINER}, why={"type": "string", "description": "what is missing"})
+
+
+def _log():
+    """One engine's log: text that may go on, or the last lines of each of its containers."""
+    where = [("name", "path", TEXT, True), ("lines", "query", COUNT | {"maximum": 10_000}, False)]
+    where.append(("follow", "query", {"enum": [0, 1]}, False))
+    answers = {"200": _answer("Its last lines; as text those of the container that runs.", None)}
+    answers["200"]["content"] |= _answer("", LAST)["content"]
+    for status, words in LOG_FAILS.items():
+        answers[status] = _answer(words, _ref("Error"))
+    return {
+        "summary": "The log of an engine; with follow=1 as text that goes on.",
+        "parameters": [
+            {"name": name, "in": place, "required": needed, "schema": schema} for name, place, schema, needed in where
+        ],
+        "responses": answers | _guards(),
+    }
+
+
+LOG_FAILS = {
+    "400": "lines is no number, or too large.",
+    "404": "There is no such engine with a container.",
+    "406": "A log that goes on is plain text.",
+    "429": "There are readers enough.",
+    "502": "Docker does not answer.",
+}
+
+
+def _guards():
+    return {
+        "401": _answer("A token is wanted.", _ref("Error")),
+        "421": _answer("The Host header names another machine.", _ref("Error")),
+    }
+
+
 def _answer(words, schema):
     content = {"text/plain": {"schema": TEXT}} if schema is None else {"application/json": {"schema": schema}}
     return {"description": words, "content": content}
@@ -114,9 +152,8 @@ def document():
         answers = {"200": _answer(words, schema)}
         if unwell:
             answers["503"] = _answer("It is not.", schema)
-        answers["401"] = _answer("A token is wanted.", _ref("Error"))
-        answers["421"] = _answer("The Host header names another machine.", _ref("Error"))
-        paths[path] = {"get": {"summary": words, "responses": answers}}
+        paths[path] = {"get": {"summary": words, "responses": answers | _guards()}}
+    paths[LOG] = {"get": _log()}
     return {
         "openapi": "3.1.0",
         "info": {

@@ -4,7 +4,7 @@ import base64
 import http.client
 import json
 import shutil
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -186,7 +186,11 @@ def test_an_engines_log_is_streamed_and_what_cannot_be_had_is_told():
             raise OSError("Docker: refused")
         return log(*words)
 
-    with Bench(engine_log=source) as bench:
+    room = SimpleNamespace(box=list, docker=str, log=lambda name, lines: {"logs": [], "why": f"{name} {lines}"})
+    with Bench(engine_log=source, engine=room) as bench:
+        assert fetch(bench.run_dir, "/v1/engines/chat/log?lines=7") == {"logs": [], "why": "chat 7"}
+        with pytest.raises(DaemonRefusedError, match="406"):
+            fetch(bench.run_dir, "/v1/engines/chat/log?follow=1")
         assert bench.get("/v1/engines/chat/log?lines=5&follow=1") == (200, "one\ntwo\n")
         assert b"".join(follow(bench.run_dir, "/v1/engines/chat/log?lines=5")) == b"one\ntwo\n"
         with pytest.raises(DaemonRefusedError, match="no such engine"):

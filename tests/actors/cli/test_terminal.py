@@ -41,7 +41,7 @@ def daemon(monkeypatch, tmp_path_factory):
         "/v1/engines": {"engines": [engine]},
         "/v1/events": {"events": [event]},
         "/v1/engines/chat": {"engine": engine, "box": [box]},
-        "/v1/engines/chat/logs?lines=100": {"logs": [{"container": "c", "running": True, "lines": [EVIL]}], "why": ""},
+        "/v1/engines/chat/log?lines=100": {"logs": [{"container": "c", "running": True, "lines": [EVIL]}], "why": ""},
         "/v1/docker": {"why": ""},
         "/v1/status": {"agent": EVIL},
     }

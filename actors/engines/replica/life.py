@@ -100,6 +100,7 @@ class Life(Actor):
         self._step("observe", steps.observe, self._world, self._wanted.name)
 
     def _did_observe(self, found: tuple[Observed, ...]) -> None:
+        self._restarted_before(found)
         if self._ending is not None:
             if not self._update.bringing:  # what it began has to end first
                 self._step("end", self._run_end, found, self._ending.drain_s)
@@ -115,6 +116,16 @@ class Life(Actor):
                 self._container_changed(container_id)
             case Launch():
                 self._launch()
+
+    def _restarted_before(self, found: tuple[Observed, ...]) -> None:
+        """A restart that comes again after a crash of ours: where its container is here, it has been done."""
+        ask = self._ending
+        if not isinstance(ask, say.RestartEngine):
+            return
+        if any(one.running and one.command_id == ask.command_id for one in found):
+            self._ending = None
+            self._wanted = replace(self._wanted, command_id=ask.command_id)
+            self._voice.wait(ask.command_id)
 
     def _drain_s(self, containers: tuple[Observed, ...]) -> float:
         """What served until now may finish its requests; what was found sick, or never served, may not."""

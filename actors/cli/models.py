@@ -87,6 +87,32 @@ def _kind(source: str, manifest_file: Path | None) -> str:
     return {"hf": "hub", "http": "https", "https": "https"}.get(scheme, "plugin" if "://" in source else "hub")
 
 
+def _of_transfers(name: str, word: str, help_text: str, **more: Any) -> None:
+    @model.command(name, help=help_text)
+    @_shared
+    @click.argument("model_name", metavar="NAME")
+    @click.option("--revision", default=None, help="Only the transfer of this revision, as it was asked for.")
+    def command(config_file: Path | None, model_name: str, revision: str | None, **given: Any) -> None:
+        _run(config_file, word, {"model": model_name, "revision": revision, **more}, **given)
+
+
+_of_transfers(
+    "pause", "model.pause", "Let the transfers of a model rest, over restarts too; what came stays.", paused=True
+)
+_of_transfers("resume", "model.pause", "Let paused transfers of a model go on where they were.", paused=False)
+_of_transfers("cancel", "model.cancel", "End the transfers of a model; what came stays for a later pull.")
+
+
+@model.command("priority")
+@_shared
+@click.argument("name")
+@click.argument("priority", type=click.IntRange(0, 9))
+@click.option("--revision", default=None, help="Only the transfer of this revision, as it was asked for.")
+def priority(config_file: Path | None, name: str, priority: int, revision: str | None, **given: Any) -> None:
+    """Let the transfers of a model that wait for their turn have it earlier (9) or later (0)."""
+    _run(config_file, "model.priority", {"model": name, "revision": revision, "priority": priority}, **given)
+
+
 @model.command("verify")
 @_shared
 @click.argument("name")

@@ -32,6 +32,7 @@ def model() -> None:
 @click.option("--exclude", multiple=True, help="Pattern of files; may be repeated.")
 @click.option("--credential", default=None, help="Name of a credential on the agent.")
 @click.option("--sha256", default=None, help="Proof of one https:// file.")
+@click.option("--priority", type=click.IntRange(0, 9), default=5, show_default=True, help="Higher goes first.")
 @click.option(
     "--manifest",
     "manifest_file",
@@ -39,7 +40,14 @@ def model() -> None:
     help='JSON: [{"name": ..., "size_bytes": ..., "sha256": ..., "urls": [...]}, ...]',
 )
 def model_pull(
-    directory: Path, agent_id: str, manifest_file: IO[str] | None, *, follow: Follow, as_json: bool, **source: Any
+    directory: Path,
+    agent_id: str,
+    manifest_file: IO[str] | None,
+    *,
+    priority: int,
+    follow: Follow,
+    as_json: bool,
+    **source: Any,
 ) -> None:
     """Bring a model to an agent, verified: hf://ORG/REPO, https://HOST/FILE, /PATH, or NAME with --manifest.
 
@@ -53,7 +61,7 @@ def model_pull(
             source["files"] = json.load(manifest_file)
         except ValueError as error:
             raise click.BadParameter(f"it is no JSON: {error}", param_hint="--manifest") from error
-    send(directory, agent_id, "model.pull", {"source": source}, follow=follow, as_json=as_json)
+    send(directory, agent_id, "model.pull", {"source": source, "priority": priority}, follow=follow, as_json=as_json)
 
 
 @model.command("list")
@@ -100,6 +108,42 @@ def _of_version(name: str, word: str, help_text: str, **more: Any) -> None:
 _of_version("pin", "model.pin", "A version shall never be collected.", pinned=True)
 _of_version("unpin", "model.pin", "A version may be collected again.", pinned=False)
 _of_version("use", "model.use", "A version shall be the current one.")
+
+
+def _of_transfers(name: str, word: str, help_text: str, **more: Any) -> None:
+    @model.command(name, help=help_text)
+    @dir_option
+    @json_option
+    @wait_options
+    @click.argument("agent_id")
+    @click.argument("model_name", metavar="MODEL")
+    @click.option("--revision", default=None, help="Only the transfer of this revision, as it was asked for.")
+    def command(
+        directory: Path, agent_id: str, model_name: str, revision: str | None, *, follow: Follow, as_json: bool
+    ) -> None:
+        payload = {"model": model_name, "revision": revision, **more}
+        send(directory, agent_id, word, payload, follow=follow, as_json=as_json)
+
+
+_of_transfers("pause", "model.pause", "Transfers of a model shall rest, over restarts of the agent too.", paused=True)
+_of_transfers("resume", "model.pause", "Paused transfers of a model shall go on where they were.", paused=False)
+_of_transfers("cancel", "model.cancel", "Transfers of a model shall end; what came is kept for a later pull.")
+
+
+@model.command("priority")
+@dir_option
+@json_option
+@wait_options
+@click.argument("agent_id")
+@click.argument("name", metavar="MODEL")
+@click.argument("priority", type=click.IntRange(0, 9))
+@click.option("--revision", default=None, help="Only the transfer of this revision, as it was asked for.")
+def model_priority(
+    directory: Path, agent_id: str, name: str, priority: int, revision: str | None, *, follow: Follow, as_json: bool
+) -> None:
+    """Transfers of a model that wait for their turn shall have it earlier (9) or later (0)."""
+    payload = {"model": name, "revision": revision, "priority": priority}
+    send(directory, agent_id, "model.priority", payload, follow=follow, as_json=as_json)
 
 
 @model.command("verify")

@@ -14,6 +14,9 @@ Model = Annotated[
 Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")]
 
 
+Priority = Annotated[int, Field(ge=0, le=9)]
+
+
 class EngineStart(Command):
     """An engine shall run, in this generation."""
 
@@ -80,7 +83,7 @@ class ModelPull(Command):
 
     TYPE: ClassVar[str] = "model.pull"
     source: ModelSource
-    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    priority: Priority = 5
 
 
 class ModelRemove(Command):
@@ -130,6 +133,34 @@ class ModelList(Command):
     """The agent shall say what is in its store, one row for each version."""
 
     TYPE: ClassVar[str] = "model.list"
+
+
+class ModelPause(Command):
+    """Transfers of a model shall rest, over restarts of the agent too, or go on where they were."""
+
+    TYPE: ClassVar[str] = "model.pause"
+    model: Model
+    revision: Revision | None = None
+    """As it was asked for; None: every transfer of the model."""
+    paused: bool
+
+
+class ModelCancel(Command):
+    """Transfers of a model shall end; what they brought is kept for a later pull."""
+
+    TYPE: ClassVar[str] = "model.cancel"
+    model: Model
+    revision: Revision | None = None
+
+
+class ModelPriority(Command):
+    """Transfers of a model shall have their turn earlier or later; one that runs goes on."""
+
+    TYPE: ClassVar[str] = "model.priority"
+    model: Model
+    revision: Revision | None = None
+    priority: Priority
+    """As in model.pull: higher goes first."""
 
 
 class AgentStatus(Command):
@@ -184,6 +215,9 @@ COMMANDS: tuple[type[Command], ...] = (
     ModelVerify,
     ModelGc,
     ModelList,
+    ModelPause,
+    ModelCancel,
+    ModelPriority,
     AgentStatus,
     AgentDrain,
     AgentReload,

@@ -4,13 +4,23 @@ import random
 
 import pytest
 
+from actors.downloads.bodies.api import Cancelled
 from actors.downloads.errors import TransferError
 from actors.downloads.manager.actor import DownloadManagerActor
 from actors.downloads.store import ModelStore
 from actors.journal import messages as journal
 from actors.supervision.spec import ChildSpec, Strategy, SupervisorSpec
 from actors.supervision.system import System
-from protocol.messages.commands import ModelGc, ModelList, ModelPin, ModelPull, ModelVerify
+from protocol.messages.commands import (
+    ModelCancel,
+    ModelGc,
+    ModelList,
+    ModelPause,
+    ModelPin,
+    ModelPriority,
+    ModelPull,
+    ModelVerify,
+)
 from protocol.messages.model_source import ModelSource
 from tests.actors.downloads.shelf import manifest, place, settings
 from tests.fakes.listener import Listener
@@ -83,10 +93,12 @@ class Ward:
         try:
             for file in files:
                 self.sleep(200.0)
+                if control.cancelled:
+                    raise Cancelled
                 dice = self.rng.random()
-                if dice < 0.1:
+                if dice < 0.2:
                     raise TransferError("E_NETWORK", "the line broke", retry=True)
-                if dice < 0.25:
+                if dice < 0.35:
                     self.crashes += 1
                     raise RuntimeError("a fault of ours")
                 place(staging, self.files[int(staging.manifest.commit, 16)], [file])
@@ -103,11 +115,24 @@ class Ward:
             ModelList(),
             ModelVerify(model=model),
             ModelPin(model=model, revision="current", pinned=False),
+            ModelPause(model=model, paused=True),
+            ModelPause(model=model, paused=False),
+            ModelPriority(model=model, priority=self.rng.randrange(10)),
+            ModelCancel(model=model),
         ]
-        wanted = pull if self.rng.random() < 0.7 else self.rng.choice(others)
+        wanted = pull if self.rng.random() < 0.5 else self.rng.choice(others)
         self.system.handle("/root/manager").tell(journal.Execute(f"{self.sent:032x}", wanted, b""))
         if self.schedule.now < 2 * 3_600:
             self.schedule.after(self.rng.expovariate(1 / 60.0), self.command)
+        else:
+            self.resume()
+
+    def resume(self):
+        """What a person paused goes on, so that it ends."""
+        for number in range(MODELS):
+            self.sent += 1
+            go_on = ModelPause(model=f"org/m{number}", paused=False)
+            self.system.handle("/root/manager").tell(journal.Execute(f"{self.sent:032x}", go_on, b""))
 
     def run(self):
         self.schedule.after(1.0, self.command)
@@ -132,14 +157,14 @@ def once(seed, folder):
         ward.close()
 
 
-@pytest.mark.parametrize("seed", range(1, 3))
+@pytest.mark.parametrize("seed", range(4, 6))
 def test_every_command_has_one_end_and_the_quota_holds(seed, tmp_path):
     print(f"seed {seed}")
     ward, outcomes, versions, used = once(seed, tmp_path / "models")
     assert ward.sent > 60
     ended = [outcome.command_id for outcome in outcomes]
     assert len(ended) == len(set(ended)) == ward.sent, "each once, none lost"
-    assert {outcome.state for outcome in outcomes} == {"done", "failed"}
+    assert {outcome.state for outcome in outcomes} == {"done", "failed", "cancelled"}
     assert ward.crashes > 1
     assert any(outcome.error is not None and outcome.error.code == "E_NETWORK" for outcome in outcomes)
     assert used <= 5 * SIZE + 10_000

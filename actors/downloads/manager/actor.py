@@ -3,6 +3,7 @@
 Whatever reads or frees much (verifying, collecting) is in a task of its own; one of each kind at a time.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from structlog.contextvars import bound_contextvars
 from actors.clock import WallClock
 from actors.downloads.bodies.api import Bring
 from actors.downloads.collection import Doomed, Plan
-from actors.downloads.errors import DownloadError, SourceError
+from actors.downloads.errors import DownloadError, SourceError, StoreError
 from actors.downloads.manager import words
 from actors.downloads.manager.checking import VERIFY, Check, Checker, Verifying
-from actors.downloads.messages import Collected, StoreChanged, TransferChanged, TransferEnded
+from actors.downloads.manager.wishes import Wish, Wishes
+from actors.downloads.messages import Cancel, Collected, StoreChanged, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
 from actors.downloads.transfer.actor import Resolve, TransferActor
 from actors.downloads.verify import next_due
@@ -28,13 +30,22 @@ from actors.supervision.handle import Handle
 from actors.supervision.messages import ChildReply, DeleteChild, StartChild, TaskDone, TaskFailed, Terminated
 from actors.supervision.spec import Backoff, ChildSpec, Limit, Restart
 from config.downloads import DownloadsSettings
-from protocol.keys import digest
 from protocol.messages.base import Command
-from protocol.messages.commands import ModelGc, ModelList, ModelPin, ModelPull, ModelRemove, ModelUse, ModelVerify
+from protocol.messages.commands import (
+    ModelCancel,
+    ModelGc,
+    ModelList,
+    ModelPause,
+    ModelPin,
+    ModelPriority,
+    ModelPull,
+    ModelRemove,
+    ModelUse,
+    ModelVerify,
+)
 from protocol.messages.model_source import ModelSource
 from protocol.messages.reports import Failure
 
-ID_CHARS = 16
 Data = dict[str, str | int]
 
 
@@ -71,12 +82,7 @@ class DownloadManagerActor(Actor):
         self._bring = bring
         self._transfers, self._transfer, self._journal = transfers, transfer, journal_handle
         self._observers, self._wall = observers, wall
-        self._running: dict[str, TransferFacts] = {}
-        self._waiting: dict[str, list[str]] = {}
-        """What is wanted -> the commands that want it."""
-        self._queue: list[tuple[int, int, str, ModelSource]] = []
-        """What waits for a place: the more urgent first, then in the order it came."""
-        self._came = 0
+        self._wishes = Wishes(settings.models_dir)
         self._checks: deque[Check] = deque()
         self._checking: Check | None = None
         self._collecting: dict[int, tuple[str | None, ModelGc]] = {}
@@ -106,7 +112,7 @@ class DownloadManagerActor(Actor):
                 self._started(message)
             case Terminated(path=path, final=True):
                 self.context.handle.tell(_Gone(path.rpartition("/")[2]))
-            case _Gone(transfer_id=name) if name in self._running:
+            case _Gone(transfer_id=name) if self._wishes.by_transfer(name):
                 failure = Failure(
                     code="E_INTERNAL", what="the transfer failed too often", do="look at the log, pull again"
                 )
@@ -169,6 +175,8 @@ class DownloadManagerActor(Actor):
                 self._verify(Check(command_id, self._store.chosen(command.model, command.revision)))
             case ModelGc():
                 self._collect(command_id, command)
+            case ModelPause() | ModelCancel() | ModelPriority():
+                return self._steer(command)
             case ModelList():
                 rows = words.model_rows(self._store.models())
                 data = words.space_data(self._store.space())
@@ -187,28 +195,47 @@ class DownloadManagerActor(Actor):
         if not self._allowed(source.uri):
             what = f"{source.uri} is not allowed on this machine"
             raise SourceError("E_POLICY.url", what, "its own policy decides", "allow it in policy.sources")
-        wanted = digest(source.model_dump_json().encode()).hex()[:ID_CHARS]
-        known = wanted in self._waiting
-        waiting = self._waiting.setdefault(wanted, [])
-        if command_id not in waiting:
-            waiting.append(command_id)
-        if known:
-            return  # the same model is on its way: one transfer answers every command
-        self._came += 1
-        # A name of its own each time: the end of an earlier transfer of the same source says nothing about this one.
-        self._queue.append((-priority, self._came, f"{wanted}-{self._came}", source))
-        self._queue.sort(key=lambda one: one[:2])
-        self._start_next()
+        if self._wishes.add(command_id, source, priority):  # else it is on its way: one transfer answers every command
+            self._start_next()
 
     def _start_next(self) -> None:
-        while self._queue and len(self._running) < self._settings.transfers_max:
-            _, _, transfer_id, source = self._queue.pop(0)
-            self._running[transfer_id] = TransferFacts(transfer_id, source.model, source.revision, "starting", 0, 0)
-            self._transfers.tell(StartChild(self._spec(transfer_id, source), self.context.handle))
+        for wish in self._wishes.begin(self._settings.transfers_max):
+            self._transfers.tell(StartChild(self._spec(wish), self.context.handle))
+        self._tell_transfers()
 
-    def _spec(self, transfer_id: str, source: ModelSource) -> ChildSpec:
+    def _steer(self, command: ModelPause | ModelCancel | ModelPriority) -> Data:
+        """Pause, go on, cancel, or another priority: of every transfer of a model, or of one revision of it."""
+        chosen = self._wishes.of(command.model, command.revision)
+        if not chosen:
+            what = f"there is no transfer of {command.model} {command.revision or ''}".strip()
+            raise StoreError("E_NOT_FOUND", what, "", "see: mosalamaagent models")
+        for wish in chosen:
+            match command:
+                case ModelPause(paused=paused):
+                    wish.said, wish.paused = True, paused
+                case ModelCancel():
+                    wish.cancelled = True
+                case ModelPriority(priority=priority):
+                    wish.said, wish.priority = True, priority
+            if wish.transfer_id and (wish.paused or wish.cancelled):
+                self._end_soon(wish)
+            elif wish.cancelled:
+                self._over(wish, words.cancelled(wish.source.uri), {})
+            elif not wish.transfer_id:
+                self._rest(wish)
+        self._wishes.keep()
+        self._start_next()
+        return {"transfers": len(chosen)}
+
+    def _end_soon(self, wish: Wish) -> None:
+        """What it brought stays. One that does not hear it now is told again as soon as it says something."""
+        wish.ending = True
+        with contextlib.suppress(SupervisionError):
+            self._transfer(wish.transfer_id).tell(Cancel())
+
+    def _spec(self, wish: Wish) -> ChildSpec:
         store, resolve, bring, manager = self._store, self._resolve, self._bring, self.context.handle
-        command_id = next(iter(self._waiting.get(_wanted(transfer_id), ())), "")
+        transfer_id, source, command_id = wish.transfer_id, wish.source, wish.commands[0]
 
         def factory() -> TransferActor:
             return TransferActor(
@@ -233,9 +260,12 @@ class DownloadManagerActor(Actor):
         self._ended(TransferEnded(reply.id, Failure(code="E_INTERNAL", what="the transfer did not start", why=why), {}))
 
     def _changed(self, facts: TransferFacts) -> None:
-        if facts.transfer_id in self._running:
-            self._running[facts.transfer_id] = facts
-            for command_id in self._waiting.get(_wanted(facts.transfer_id), ()):
+        wish = self._wishes.by_transfer(facts.transfer_id)
+        if wish is not None:
+            wish.facts = facts
+            if wish.ending:
+                self._end_soon(wish)
+            for command_id in wish.commands:
                 self._progress(command_id, facts)
             self._tell_transfers()
 
@@ -243,19 +273,39 @@ class DownloadManagerActor(Actor):
         self._journal.tell(journal.Progress(command_id, facts.state, facts.done_bytes, facts.total_bytes, "bytes"))
 
     def _ended(self, ended: TransferEnded) -> None:
-        facts = self._running.pop(ended.transfer_id, None)
-        for command_id in self._waiting.pop(_wanted(ended.transfer_id), ()) if facts is not None else ():
-            state: journal.FinalState = "failed" if ended.failure else "done"
-            self._journal.tell(journal.Outcome(command_id, state, ended.failure, ended.data))
-        if facts is not None and ended.failure:
-            text = ": ".join(part for part in (ended.failure.what, ended.failure.why) if part)
-            self._journal.tell(journal.Emit("model.failed", "error", f"model/{facts.model}", text))
-        elif facts is not None:
-            text = f"{ended.data.get('size_bytes')} bytes, verified"
-            self._journal.tell(journal.Emit("model.done", "info", f"model/{facts.model}", text))
-        self._tell_transfers()
-        self._observe_models()
+        wish = self._wishes.by_transfer(ended.transfer_id)
+        if wish is None:
+            return
+        if wish.ending and not wish.cancelled and ended.failure is not None and ended.failure.code == words.CANCELLED:
+            self._rest(wish)
+        else:
+            self._over(wish, ended.failure, ended.data)
         self._start_next()
+
+    def _rest(self, wish: Wish) -> None:
+        self._wishes.rest(wish)
+        for command_id in wish.commands:
+            self._progress(command_id, wish.facts)
+
+    def _over(self, wish: Wish, failure: Failure | None, data: Data) -> None:
+        """It is here, or will not come: every command that wanted it hears so."""
+        self._wishes.end(wish)
+        cancelled = wish.cancelled and failure is not None and failure.code == words.CANCELLED
+        failure = words.cancelled(wish.source.uri) if cancelled else failure
+        state: journal.FinalState = "cancelled" if cancelled else "failed" if failure else "done"
+        for command_id in wish.commands:
+            self._journal.tell(journal.Outcome(command_id, state, failure, data))
+        about = f"model/{wish.source.model}"
+        if cancelled:
+            self._journal.tell(
+                journal.Emit("model.cancelled", "info", about, "what it brought is kept for a later pull")
+            )
+        elif failure is not None:
+            text = ": ".join(part for part in (failure.what, failure.why) if part)
+            self._journal.tell(journal.Emit("model.failed", "error", about, text))
+        else:
+            self._journal.tell(journal.Emit("model.done", "info", about, f"{data.get('size_bytes')} bytes, verified"))
+        self._observe_models()
 
     # -- verifying -------------------------------------------------------------------------------------------
 
@@ -277,13 +327,8 @@ class DownloadManagerActor(Actor):
         check, self._checking = self._checking, None
         failure, data = None, dict[str, str | int]()
         if isinstance(ended, TaskDone) and isinstance(ended.value, tuple):
-            wrong = [(version, names) for version, names in ended.value if names]
-            data = {"versions": len(ended.value), "damaged_files": sum(len(names) for _, names in wrong)}
-            for version, names in wrong:
-                what = f"{version.model} {version.commit[:12]} is damaged: {words.named(names)}"
-                failure = Failure(
-                    code="E_DAMAGED", what=what, why="not what was proven", do="pull it again: that mends it"
-                )
+            failure, data = words.verdict(ended.value)
+            for version, what in words.damages(ended.value):
                 self._journal.tell(journal.Emit("model.damaged", "error", f"model/{version.model}", what))
         elif isinstance(ended, TaskFailed):
             failure = Failure(code="E_STORE", what="the verification ended", why=ended.error[:2_000], do="try again")
@@ -325,13 +370,7 @@ class DownloadManagerActor(Actor):
         if not command.dry_run:
             self._tell_collected(plan.doomed)
         if command_id is not None:
-            data: Data = {
-                "frees_bytes": plan.frees_bytes,
-                "short_bytes": plan.short_bytes,
-                "versions": len(plan.doomed),
-                "dry_run": int(command.dry_run),
-            }
-            data |= words.space_data(self._store.space())
+            data = words.plan_data(plan, dry_run=command.dry_run) | words.space_data(self._store.space())
             self._journal.tell(journal.Outcome(command_id, "done", None, data, words.plan_rows(plan)))
 
     def _tell_collected(self, doomed: tuple[Doomed, ...]) -> None:
@@ -347,7 +386,7 @@ class DownloadManagerActor(Actor):
         self._tell(ModelsChanged(self._store.models()))
 
     def _tell_transfers(self, *more: TransferFacts) -> None:
-        self._tell(TransfersChanged((*self._running.values(), *more)))
+        self._tell(TransfersChanged((*self._wishes.facts(), *more)))
 
     def _tell(self, message: object) -> None:
         for handle in self._observers:
@@ -355,8 +394,3 @@ class DownloadManagerActor(Actor):
                 handle.tell(message)
             except SupervisionError as error:
                 self._log.debug("not_told", to=handle.path, why=str(error))
-
-
-def _wanted(transfer_id: str) -> str:
-    """What a transfer brings: equal for equal sources."""
-    return transfer_id.partition("-")[0]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from actors.downloads.manager.words import Found
 from actors.downloads.records import Version
 from actors.downloads.store import ModelStore
 from actors.downloads.verify import Flag, Pace, verify
@@ -10,8 +11,6 @@ from actors.facts import TransferFacts
 
 SHOW_S = 0.25
 VERIFY = "verify"
-Found = tuple[tuple[Version, tuple[str, ...]], ...]
-"""Each version with its files that are wrong."""
 
 
 @dataclass(frozen=True, slots=True)

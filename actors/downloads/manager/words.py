@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 
 from actors.downloads.collection import Plan
+from actors.downloads.records import Version
 from actors.downloads.space import Space
 from actors.facts import ModelFacts
+from protocol.messages.reports import Failure
 
+CANCELLED = "E_CANCELLED"
+Found = tuple[tuple[Version, tuple[str, ...]], ...]
+"""Each version with its files that are wrong."""
 Row = dict[str, str | int | float | bool | None]
 ROWS_MAX = 1_000
 NAMES_SHOWN = 5
+
+
+def cancelled(uri: str) -> Failure:
+    """Of a transfer that was told to end."""
+    do = "pull it again: it goes on where it was"
+    return Failure(code=CANCELLED, what=f"the transfer of {uri} was cancelled", do=do)
 
 
 def model_rows(models: Sequence[ModelFacts]) -> tuple[Row, ...]:
@@ -38,6 +49,33 @@ def plan_rows(plan: Plan) -> tuple[Row, ...]:
     ]
     stays: list[Row] = [{"version": one.key, "removed": False, "frees_bytes": 0, "why": one.why} for one in plan.spared]
     return tuple((gone + stays)[:ROWS_MAX])
+
+
+def plan_data(plan: Plan, *, dry_run: bool) -> dict[str, str | int]:
+    """What a collection comes to."""
+    return {
+        "frees_bytes": plan.frees_bytes,
+        "short_bytes": plan.short_bytes,
+        "versions": len(plan.doomed),
+        "dry_run": int(dry_run),
+    }
+
+
+def damages(found: Found) -> tuple[tuple[Version, str], ...]:
+    """Versions with wrong files, and what is told of each."""
+    return tuple(
+        (version, f"{version.model} {version.commit[:12]} is damaged: {named(names)}")
+        for version, names in found
+        if names
+    )
+
+
+def verdict(found: Found) -> tuple[Failure | None, dict[str, str | int]]:
+    """What became of a verification: the last of what is wrong, and the figures."""
+    failure = None
+    for _, what in damages(found):
+        failure = Failure(code="E_DAMAGED", what=what, why="not what was proven", do="pull it again: that mends it")
+    return failure, {"versions": len(found), "damaged_files": sum(len(names) for _, names in found)}
 
 
 def space_data(space: Space) -> dict[str, str | int]:

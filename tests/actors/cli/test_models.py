@@ -156,6 +156,22 @@ def test_engines_are_the_masters(machine):
         send(machine.run_dir, "engine.stop", {"name": "chat", "generation": 1})
 
 
+def test_transfers_are_paused_resumed_cancelled_and_ordered(machine):
+    machine.run("pause", "org/repo", "--revision", "main")
+    machine.run("resume", "org/repo")
+    machine.run("cancel", "org/repo")
+    machine.run("priority", "org/repo", "9")
+    commands = [execute.command for execute in machine.owner.of(journal.Execute)]
+    assert [(one.TYPE, one.revision) for one in commands] == [
+        ("model.pause", "main"),
+        ("model.pause", None),
+        ("model.cancel", None),
+        ("model.priority", None),
+    ]
+    assert [commands[0].paused, commands[1].paused, commands[3].priority] == [True, False, 9]
+    assert machine.run("priority", "org/repo", "10").exit_code == 2
+
+
 def test_a_pin_is_of_the_current_version_unless_another_is_named(machine):
     machine.run("pin", "org/repo")
     machine.run("unpin", "org/repo", "abcdef1")

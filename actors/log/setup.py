@@ -5,6 +5,7 @@ Bound names, the same everywhere: `agent`, `actor`, `engine`, `command_id`, `tra
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import MutableMapping, Sequence
@@ -23,6 +24,8 @@ from .repeat import RepeatLimit
 from .sink import RotatingSink
 
 FILE_NAME = "mosalamaagent.log"
+WARNING, ERROR = 4, 3
+"""Severities of the system's journal, before a line in `<>`: sd-daemon(3)."""
 TRACEBACK_MAX_CHARS = 8_000
 _ITERATE = json.encoder.c_make_encoder(  # type: ignore[attr-defined]  # not in the stubs, there in every version
     None, str, json.encoder.encode_basestring, None, ":", ",", False, False, True
@@ -53,20 +56,48 @@ class Log:
 class _SinkLogger:
     """What structlog calls with the finished line."""
 
-    __slots__ = ("_console", "_sink")
+    __slots__ = ("_console", "_journal", "_sink")
 
-    def __init__(self, sink: RotatingSink | None, *, console: bool) -> None:
+    def __init__(self, sink: RotatingSink | None, *, console: bool, journal: bool) -> None:
         self._sink = sink
-        self._console = console
+        self._console, self._journal = console, journal
 
     def msg(self, line: str) -> None:
         """Write one rendered line to every place that wants it."""
         if self._sink is not None:
             self._sink.write(line.encode())
         if self._console:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(f"<6>{line}\n" if self._journal else f"{line}\n")
 
-    debug = info = warning = warn = error = critical = exception = log = msg
+    debug = info = log = msg
+
+    def warning(self, line: str) -> None:
+        """The same; the system's journal gets it too, under its own severity."""
+        self._grave(line, WARNING)
+
+    def error(self, line: str) -> None:
+        """The same."""
+        self._grave(line, ERROR)
+
+    warn, critical, exception = warning, error, error
+
+    def _grave(self, line: str, severity: int) -> None:
+        if self._sink is not None:
+            self._sink.write(line.encode())
+        if self._journal:
+            sys.stderr.write(f"<{severity}>{line}\n")
+        elif self._console:
+            sys.stderr.write(f"{line}\n")
+
+
+def in_journal() -> bool:
+    """Whether standard error goes to the system's journal: systemd.exec(5) on JOURNAL_STREAM."""
+    stream = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        at = os.fstat(2)
+    except OSError:
+        return False
+    return stream == f"{at.st_dev}:{at.st_ino}"
 
 
 class _Foreign(logging.Handler):
@@ -122,6 +153,7 @@ def configure(settings: LogSettings, log_dir: Path | None) -> Log:
     levels = Levels(settings.level)
     buffers = tuple(LineBuffer(settings.forward_max_lines, settings.forward_max_bytes) for _ in settings.forward)
     targets = [(LEVELS[target.level], buffer) for target, buffer in zip(settings.forward, buffers, strict=True)]
+    logger = _SinkLogger(sink, console=settings.console, journal=in_journal())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -133,7 +165,7 @@ def configure(settings: LogSettings, log_dir: Path | None) -> Log:
             _Renderer(targets),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS["debug"]),
-        logger_factory=lambda *_: _SinkLogger(sink, console=settings.console),
+        logger_factory=lambda *_: logger,
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

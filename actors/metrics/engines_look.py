@@ -25,6 +25,8 @@ class _Kept:
     """What is remembered of one engine."""
 
     page: EnginePage
+    program: tuple[str | None, int | None, str | None]
+    """Container, process and address: who wrote the page that is known."""
     latencies: engine_latency.Latencies = field(default_factory=engine_latency.Latencies)
     before: tuple[float, dict[str, float]] | None = None
     misses: int = 0
@@ -55,9 +57,11 @@ class EnginesLook:
         if engine.state != "ready" or engine.metrics_url is None:
             self._kept.pop(engine.name, None)
             return figures
-        kept = self._kept.get(engine.name)
-        if kept is None:
-            kept = self._kept[engine.name] = _Kept(EnginePage(self._fields))
+        kept, program = self._kept.get(engine.name), (engine.container_id, engine.pid, engine.metrics_url)
+        if kept is None or kept.program != program:
+            # Another program, after an update say, may write another page with as many lines: it is learned at once.
+            misses = 0 if kept is None else kept.misses
+            kept = self._kept[engine.name] = _Kept(EnginePage(self._fields), program, misses=misses)
         page = self._fetch(engine.metrics_url, self._timeout_s)
         if page is None:
             kept.misses += 1

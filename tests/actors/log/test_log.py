@@ -208,3 +208,31 @@ def test_the_quick_look_sees_every_kind_of_secret(secret):
     event = {"event": "x", "text": f"a {secret} b"}
     assert may_tell(event, json.dumps(event))
     assert not may_tell({"event": "x", "tokens": 5}, '{"event":"x"}')
+
+
+def test_in_the_systems_journal_what_is_grave_stands_under_its_severity(tmp_path, monkeypatch, capfd):
+    at = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{at.st_dev}:{at.st_ino}")
+    made = configure(LogSettings(), tmp_path)
+    handlers = list(logging.getLogger().handlers)
+    try:
+        log = structlog.get_logger()
+        log.info("ordinary")
+        log.warning("worse")
+        log.error("bad")
+        logging.getLogger("library").error("foreign")
+    finally:
+        made.close()
+        structlog.reset_defaults()
+        for handler in handlers:
+            logging.getLogger().removeHandler(handler)
+    said = capfd.readouterr().err.splitlines()
+    assert [line[:3] for line in said] == ["<4>", "<3>", "<3>"]
+    assert [json.loads(line[3:])["event"] for line in said] == ["worse", "bad", "library"]
+    assert len(records(tmp_path / FILE_NAME)) == 4
+
+
+def test_elsewhere_standard_error_is_left_alone(log, capfd):
+    logger, _ = log
+    logger.error("bad")
+    assert capfd.readouterr().err == ""

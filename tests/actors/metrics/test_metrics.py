@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -182,6 +183,16 @@ def test_an_engine_that_does_not_answer_has_no_invented_figures_and_is_asked_las
     pages.pages["http://b"] = "vllm:generation_tokens_total 60\n"
     assert look.look(engines)["engines"]["b"]["generated_tokens_per_s"] == 10.0
     assert pages.asked == ["http://a", "http://b", "http://b", "http://a"]
+
+
+def test_the_page_of_another_program_is_learned_at_once_however_alike_it_looks():
+    pages = Pages()
+    look = EnginesLook(MetricsSettings(), lambda: 0.0, pages)
+    pages.pages["http://a"] = "vllm:num_requests_running 7\nvllm:unwanted 5\n"
+    assert look.look((replace(ready("a"), container_id="one"),))["engines"]["a"]["running"] == 7.0
+    pages.pages["http://a"] = "vllm:num_requests_running 8\nvllm:num_requests_waiting 3\n"
+    found = look.look((replace(ready("a"), container_id="two"),))["engines"]["a"]
+    assert (found["running"], found["waiting"]) == (8.0, 3.0)
 
 
 def test_an_engine_that_is_not_ready_is_not_asked():

@@ -182,6 +182,23 @@ def kill_engine(world: World, parts: Parts, _report: Report) -> str:
     return f"restarts {before['restarts']} -> {after['restarts']}; reason told: {reasons[-1]}"
 
 
+def ask_the_machine(world: World, _parts: Parts, _report: Report) -> str:
+    """What a person at the machine asks the running daemon: why, what, the last words, and whether all is well."""
+    wanted = {
+        ("engine", "explain", ENGINE): ("serves.", "What was tried", "exit 137 (SIGKILL)"),
+        ("engine", "show", ENGINE): ("container_id", "restarts", "deaths kept"),
+        ("engine", "logs", ENGINE, "--lines", "20"): ("\n",),
+        ("doctor",): (f"engine {ENGINE}", "docker", "it answers", "connected to"),
+    }
+    said = {}
+    for words, expected in wanted.items():
+        said[words] = world.agent_words(*words, ends=(0, 1) if words == ("doctor",) else (0,))
+        absent = [part for part in expected if part not in said[words]]
+        if absent:
+            raise StepFailedError(f"{' '.join(words)} does not say {absent}: {said[words][-1_500:]}")
+    return said["engine", "explain", ENGINE].strip()
+
+
 class Witness:
     """Asks the engine without a pause until stopped: what failed while the daemon was away."""
 
@@ -306,6 +323,7 @@ STEPS: tuple[tuple[str, Callable[[World, Parts, Report], str]], ...] = (
     ("engine: started, ready, and it speaks", start_engine),
     ("metrics: host, container, engine", show_metrics),
     ("fault: the engine's container is killed", kill_engine),
+    ("the machine's own commands: explain, show, logs, doctor", ask_the_machine),
     ("fault: the daemon is killed with SIGKILL", kill_daemon),
     ("fault: the master is killed and comes back", restart_master),
 )

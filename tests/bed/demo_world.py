@@ -94,6 +94,16 @@ class World:
             [str(BIN / "mosalamaagent"), *words, "--config", str(self.config_file), "--json"], COMMAND_S
         )
 
+    def agent_words(self, *words: str, ends: tuple[int, ...] = (0,)) -> str:
+        """What one `mosalamaagent` command says to a person; `ends`: exit codes that are no failure."""
+        argv = [str(BIN / "mosalamaagent"), *words, "--config", str(self.config_file)]
+        done = subprocess.run(
+            argv, env=self.environment, timeout=COMMAND_S, check=False, capture_output=True, text=True
+        )
+        if done.returncode not in ends:
+            raise StepFailedError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr.strip()[-1_500:]}")
+        return done.stdout
+
     def _command(self, argv: list[str], timeout_s: float) -> Any:
         done = subprocess.run(
             argv, env=self.environment, timeout=timeout_s, check=False, capture_output=True, text=True

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bed.places import ROOT
 
-STEPS = 9
+STEPS = 10
 
 
 @pytest.mark.e2e

@@ -98,8 +98,9 @@ def _fleet() -> list[Result]:
         Result("agent_kib", "KiB", "lower", plain.agent_kib, target=25.0),
         Result("agent_tls_kib", "KiB", "lower", tls.agent_kib, target=70.0),
         Result("master_cpu_percent_1000", "%", "lower", tls.cpu_percent, target=8.0),
-        Result("reconnect_1000_s", "s", "lower", tls.reconnect_s, target=5.0),
-        Result("reconnect_failed", "", "lower", float(tls.reconnect_failed), target=0.0),
+        Result("reconnect_1000_s", "s", "lower", plain.reconnect_s, target=5.0),
+        Result("reconnect_1000_tls_s", "s", "lower", tls.reconnect_s, target=5.0),
+        Result("reconnect_failed", "", "lower", float(plain.reconnect_failed + tls.reconnect_failed), target=0.0),
     ]
 
 

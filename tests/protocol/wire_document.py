@@ -63,6 +63,9 @@ back with the new key, and the old one opens for `overlap_ms` more after that.
 A durable message is on disk before it is sent, and stays until it is acknowledged. After a reconnect both sides go on
 behind the offset that the other has. A command id is carried out once, however often it comes.
 
+A master that stops says `goaway`. An agent comes back `after_ms` later, spread over `spread_ms`; when nobody is there
+yet it tries again within `spread_ms` each time, eight times in all, and from then on at doubling distances.
+
 ## Lanes
 Four, by strict priority: control, state (every message with an offset), figures (`report`, `command.progress`), bulk
 (`log.lines`). At most 256 KiB of state may be unacknowledged. With the feature `credit`, a sender has 128 KiB each

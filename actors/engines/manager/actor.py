@@ -100,7 +100,7 @@ class ManagerActor(Actor):
     def on_start(self) -> object:
         """Start an actor for everything that is wanted; each finds its own container."""
         self._replicas = Replicas(
-            self.context, self._supervisor, self._replica, self._journal, self._wanted, self._make
+            self.context, self._supervisor, self._replica, self._journal, self._wanted, self._make, self._unattended
         )
         state = self._journal.call(journal.LoadDesired(), timeout_s=JOURNAL_S)
         assert isinstance(state, journal.DesiredState)
@@ -282,6 +282,12 @@ class ManagerActor(Actor):
         return lambda: EngineActor(
             wanted=wanted, kind=kind, world=world, manager=manager, journal_handle=journal_handle, wall=wall
         )
+
+    def _unattended(self, name: str, why: str) -> None:
+        """What its actor showed last stands, and that nobody looks."""
+        facts = self._facts.get(name)
+        if facts is not None:
+            self._changed(replace(facts, why=why[:500]))
 
     def _changed(self, facts: EngineFacts) -> None:
         self._facts[facts.name] = facts

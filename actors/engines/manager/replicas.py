@@ -40,7 +40,10 @@ class Anew:
 
 
 class Replicas:
-    """`wanted` is the manager's own table; `handle(name)` is the handle of that engine's actor."""
+    """`wanted` is the manager's own table; `handle(name)` is the handle of that engine's actor.
+
+    `unattended(name, why)` is called when an engine has no actor for a while.
+    """
 
     def __init__(
         self,
@@ -50,9 +53,10 @@ class Replicas:
         journal_handle: Handle,
         wanted: Mapping[str, say.Wanted],
         make: Make,
+        unattended: Callable[[str, str], None],
     ) -> None:
         self._context, self._supervisor, self._handle = context, supervisor, handle
-        self._journal, self._wanted, self._make = journal_handle, wanted, make
+        self._journal, self._wanted, self._make, self._unattended = journal_handle, wanted, make, unattended
         self.leaving: set[str] = set()
         """Engines whose actors are being taken away: a new one begins after that."""
         self._held: dict[str, dict[str, None]] = {}
@@ -133,6 +137,7 @@ class Replicas:
         text = f"its actor was given up, its container is left as it is; {next_try}: {why}"
         fields = {"next_try_s": RETRY_S}
         self._journal.tell(journal.Emit("engine.actor_gave_up", "critical", f"engine/{name}", text[:2_000], fields))
+        self._unattended(name, text)
         self._forget_retry(name)
         self._given_up[name] = self._context.after(RETRY_S, Anew(name))
 

@@ -44,6 +44,7 @@ def given_up(bench):
 
 def test_the_next_command_is_carried_out_by_a_new_actor(odd, poison):
     given_up(odd)
+    assert "its actor was given up" in odd.facts().why
     assert [one.generation for one in odd.containers.find(odd.label) if one.running] == [1]
     assert odd.result(send(odd, EngineStart, 3)).state == "done"
     assert [one.generation for one in odd.containers.find(odd.label) if one.running] == [3]

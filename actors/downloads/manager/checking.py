@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from actors.downloads.manager.words import Found
 from actors.downloads.records import Version
 from actors.downloads.store import ModelStore
-from actors.downloads.verify import Flag, Pace, verify
+from actors.downloads.verify import Flag, Pace, readers, verify
 from actors.facts import TransferFacts
 
 SHOW_S = 0.25
@@ -39,7 +39,7 @@ class Checker:
         rate = self._bytes_s if check.command_id is None else None
         found = []
         for version in check.versions:
-            wrong = verify(version, Pace(self._flag, rate, self._teller(version)))
+            wrong = verify(version, Pace(self._flag, rate, self._teller(version)), 1 if rate else readers())
             self._store.verified(version, wrong)
             found.append((version, wrong))
         return tuple(found)

@@ -1,9 +1,12 @@
 """The store by itself: versions, sharing, leases, quota, what stays over a kill."""
 
+import os
 import threading
 
 import pytest
 
+from actors.downloads import verify as verifying
+from actors.downloads.bodies.api import Cancelled
 from actors.downloads.errors import SpaceError, StoreError
 from actors.downloads.records import load_files
 from actors.downloads.verify import Pace, next_due, verify
@@ -142,6 +145,54 @@ def test_verify_finds_what_changed_and_a_pull_mends_it(shelf):
     assert shelf.bring(1, {"f": A, "g": B}, proof="git-sha1") == ["g"]
     assert check(shelf, *shelf.store.versions()) == ()
     assert shelf.store.lease(shelf.source(), "e").revision == commit(1)
+
+
+def test_several_readers_find_the_same_tell_all_and_stand_back_from_others(shelf, monkeypatch):
+    files = {f"shard-{number}": bytes([number]) * (50_000 + number) for number in range(9)}
+    shelf.bring(1, files)
+    (version,) = shelf.store.versions()
+    for name in ("shard-7", "shard-2"):
+        (shelf.path / name).write_bytes(b"x" * len(files[name]))
+    priorities, told, plain = set(), [], verifying.digests
+
+    def watched(*args, **fields):
+        priorities.add(
+            (threading.current_thread().name[:6], os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        )
+        return plain(*args, **fields)
+
+    monkeypatch.setattr(verifying, "digests", watched)
+    monkeypatch.setattr(verifying, "LARGE_BYTES", 0)
+    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert verify(version, Pace(Flag(), None, told.append), 3) == ("shard-2", "shard-7")
+    assert told[-1] == sum(map(len, files.values()))
+    assert priorities == {("verify", max(verifying.NICE, ours))}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == ours
+
+
+def test_several_readers_end_when_asked_and_leave_no_thread(shelf, monkeypatch):
+    shelf.bring(1, {f"shard-{number}": B for number in range(4)})
+    (version,) = shelf.store.versions()
+    monkeypatch.setattr(verifying, "LARGE_BYTES", 0)
+    flag = Flag()
+    flag.set()
+    with pytest.raises(Cancelled):
+        verify(version, Pace(flag, None, lambda _done: None), 3)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("verify")]
+
+
+def test_a_lease_never_ends_by_itself_however_long_an_engine_serves(shelf):
+    shelf.bring(1, {"f": A})
+    shelf.store.lease(shelf.source(), "engine")
+    shelf.bring(2, {"f": B})
+    for _ in range(3):
+        shelf.clock.now += 365 * 24 * HOUR_S
+        assert shelf.store.gc(1 << 60).doomed == ()
+        shelf.reopen()
+    shelf.store.release("engine")
+    assert shelf.store.gc(1 << 60).doomed == (), "its last use was this moment"
+    shelf.clock.now += HOUR_S
+    assert [one.key for one in shelf.store.gc(1 << 60).doomed] == [f"hub/org/repo/{commit(1)}"]
 
 
 def test_a_file_that_is_gone_is_lacking_and_comes_again(shelf):

@@ -9,16 +9,13 @@ which is said.
 import hashlib
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-from docker.errors import ImageNotFound
-
-from tests.bed import debian_sid, docker_engine, packages
+from tests.bed import debian_sid, packages, packed
 from tests.bed.debian_sid import Package
 from tests.bed.errors import BedError
-from tests.bed.places import CACHE, folder, locked, say
+from tests.bed.places import folder, locked, say
 
 LOCK = Path(__file__).with_name("llama_packages.lock")
 NAME = "mosalama-bed/llama-server"
@@ -39,7 +36,7 @@ NAMES = (
     "llama.cpp-tools-extra",
 )
 CHANGES = ['ENTRYPOINT ["/app/llama-server"]', "ENV LLAMA_ARG_HOST=0.0.0.0", "WORKDIR /app"]
-IMPORT_S = 120
+UNPACK_S = 120
 NEVER_OPENED = (
     "usr/share/doc",
     "usr/share/man",
@@ -64,14 +61,7 @@ def ensure_image(host: str) -> str:
     """Name and tag of the image in the engine at `host`, built when absent: 4 s with the packages cached."""
     chosen, debs = _packages()
     reference = f"{NAME}:{_tag(chosen)}"
-    with docker_engine.client(host) as client:
-        try:
-            client.images.get(reference)
-        except ImageNotFound:
-            say(f"building the image {reference}")
-            with locked("llama-root"):
-                _import(host, _tar(debs), reference, chosen)
-    return reference
+    return packed.ensured(host, reference, "llama-root", lambda: _build(host, debs, reference, chosen))
 
 
 def lock() -> str:
@@ -120,26 +110,18 @@ def _tag(chosen: list[Package]) -> str:
     return hashlib.sha256("\n".join([RECIPE, *(one.sha256 for one in chosen)]).encode()).hexdigest()[:12]
 
 
-def _tar(debs: list[Path]) -> Path:
-    """The image's only layer; the same packages give the same bytes."""
-    root = folder("cache", "llama-root")
-    shutil.rmtree(root)
-    root.mkdir()
+def _build(host: str, debs: list[Path], reference: str, chosen: list[Package]) -> None:
+    root = packed.empty_root("llama-root")
     for deb in debs:  # no maintainer script runs
-        subprocess.run(["dpkg-deb", "-x", str(deb), str(root)], check=True, timeout=IMPORT_S)
+        subprocess.run(["dpkg-deb", "-x", str(deb), str(root)], check=True, timeout=UNPACK_S)
     _lay_out(root)
-    target = CACHE / "llama-root.tar"
-    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
-        tar.add(root, ".", filter=_normal)
-    shutil.rmtree(root)
-    return target
+    packed.imported(host, packed.packed(root, _of_no_time), reference, [*CHANGES, *_labels(chosen)])
 
 
-def _normal(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
+def _of_no_time(member: packed.Member) -> packed.Member:
+    """The same packages give the same bytes."""
     member.mtime = 0
-    return member
+    return packed.of_root(member)
 
 
 def _lay_out(root: Path) -> None:
@@ -169,13 +151,9 @@ def _remove(root: Path, pattern: str, unwanted: Callable[[str], bool]) -> None:
             path.unlink()
 
 
-def _import(host: str, tar: Path, reference: str, chosen: list[Package]) -> None:
+def _labels(chosen: list[Package]) -> list[str]:
     version = next(package.version for package in chosen if package.name == "llama.cpp-tools")
-    labels = [
+    return [
         "LABEL org.opencontainers.image.title=llama.cpp",
         f"LABEL org.opencontainers.image.version={version}",
     ]
-    repository, _, tag = reference.rpartition(":")
-    with docker_engine.client(host) as client:
-        client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=CHANGES + labels)
-    tar.unlink()

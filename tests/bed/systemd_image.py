@@ -5,16 +5,13 @@ Made from packages of Debian (debian_root.py). No D-Bus: systemctl talks to syst
 
 import hashlib
 import shutil
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from docker.errors import ImageNotFound
-
-from tests.bed import debian_root, docker_engine
+from tests.bed import debian_root, packed
 from tests.bed.debian_root import Deb
 from tests.bed.installed import INTERPRETER
-from tests.bed.places import CACHE, ROOT, folder, locked, say
+from tests.bed.places import ROOT
 
 NAME = "mosalama-bed/systemd"
 RECIPE = "1"
@@ -54,14 +51,7 @@ def ensure_image(host: str, suite: str | None = None) -> str:
     """
     debs = debian_root.closure(NAMES, suite)
     reference = f"{NAME}:{_tag(debs)}"
-    with docker_engine.client(host) as client:
-        try:
-            client.images.get(reference)
-        except ImageNotFound:
-            say(f"building the image {reference}")
-            with locked("systemd-root"):
-                _build(host, debs, reference)
-    return reference
+    return packed.ensured(host, reference, "systemd-root", lambda: _build(host, debs, reference))
 
 
 def _tag(debs: Sequence[Deb]) -> str:
@@ -70,27 +60,11 @@ def _tag(debs: Sequence[Deb]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def _build(host: str, debs: Sequence[Deb], reference: str) -> None:
-    root = folder("cache", "systemd-root")
-    shutil.rmtree(root)
-    root.mkdir()
+def _build(host: str, debs: list[Deb], reference: str) -> None:
+    root = packed.empty_root("systemd-root")
     debian_root.unpack(debs, root)
     _finish(root)
-    target = CACHE / "systemd-root.tar"
-    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
-        tar.add(root, ".", filter=_owned_by_root)
-    repository, _, tag = reference.rpartition(":")
-    with docker_engine.client(host) as client:
-        changes = ['ENTRYPOINT ["/sbin/init"]', "ENV container=docker"]
-        client.api.import_image_from_file(str(target), repository=repository, tag=tag, changes=changes)
-    target.unlink()
-    shutil.rmtree(root)
-
-
-def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
+    packed.imported(host, packed.packed(root), reference, ['ENTRYPOINT ["/sbin/init"]', "ENV container=docker"])
 
 
 def _finish(root: Path) -> None:

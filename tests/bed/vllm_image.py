@@ -10,16 +10,12 @@ import platform
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
-from docker.errors import ImageNotFound
-
-from tests.bed import debian_root, docker_engine
+from tests.bed import debian_root, docker_engine, packed
 from tests.bed.debian_root import Deb
 from tests.bed.errors import BedError
-from tests.bed.places import CACHE, folder, locked, say
 
 LOCK = Path(__file__).with_name("vllm_packages.lock")
 NAME = "mosalama-bed/vllm-openai-cpu"
@@ -43,6 +39,8 @@ NAMES = (
 GLIBC = range(36, 16, -1)
 """Minor versions of glibc 2 for which a wheel may be made: at most the release's own."""
 PACKAGES = "/opt/vllm"
+SOURCE = "-source"
+"""After the tag: the image before its Python is compiled."""
 LAUNCHER = """#!/usr/bin/python3
 import sys
 
@@ -71,14 +69,7 @@ def ensure_image(host: str) -> str:
     """
     debs = debian_root.closure(NAMES, SUITE)
     reference = f"{NAME}:{_tag(debs)}"
-    with docker_engine.client(host) as client:
-        try:
-            client.images.get(reference)
-        except ImageNotFound:
-            say(f"building the image {reference}: about three minutes")
-            with locked("vllm-root"):
-                _build(host, debs, reference)
-    return reference
+    return packed.ensured(host, reference, "vllm-root", lambda: _build(host, debs, reference), ": about three minutes")
 
 
 def why_not() -> str:
@@ -99,18 +90,12 @@ def _tag(debs: list[Deb]) -> str:
 
 
 def _build(host: str, debs: list[Deb], reference: str) -> None:
-    root = folder("cache", "vllm-root")
-    shutil.rmtree(root)
-    root.mkdir()
+    root = packed.empty_root("vllm-root")
     debian_root.unpack(debs, root)
     _install(root / PACKAGES.lstrip("/"))
     _lay_out(root)
-    target = CACHE / "vllm-root.tar"
-    with tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as tar:
-        tar.add(root, ".", filter=_owned_by_root)
-    shutil.rmtree(root)
-    _import(host, target, reference)
-    target.unlink()
+    packed.imported(host, packed.packed(root), f"{reference}{SOURCE}", CHANGES, COMPILE_S)
+    _compile(host, reference)
 
 
 def _install(target: Path) -> None:
@@ -169,25 +154,17 @@ def _name_the_platform(packages: Path) -> None:
     (copy / "METADATA").write_text(text, encoding="utf-8")
 
 
-def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    return member
-
-
-def _import(host: str, target: Path, reference: str) -> None:
-    """Import, then compile with the image's own Python: bytecode halves the start of the server."""
+def _compile(host: str, reference: str) -> None:
+    """With the image's own Python: bytecode halves the start of the server."""
     repository, _, tag = reference.rpartition(":")
+    words = ["-m", "compileall", "-q", "-j", "0", PACKAGES]
     with docker_engine.client(host) as client:
         client.api.timeout = COMPILE_S
-        client.api.import_image_from_file(str(target), repository=repository, tag=f"{tag}-source", changes=CHANGES)
-        container = client.containers.create(
-            f"{repository}:{tag}-source", ["-m", "compileall", "-q", "-j", "0", PACKAGES], entrypoint="python3"
-        )
+        container = client.containers.create(f"{reference}{SOURCE}", words, entrypoint="python3")
         try:
             container.start()
             container.wait(timeout=COMPILE_S)  # a template in a package does not compile: not a failure
             container.commit(repository=repository, tag=tag, changes=CHANGES)
         finally:
             container.remove(force=True)
-            client.images.remove(f"{repository}:{tag}-source", noprune=True)
+            client.images.remove(f"{reference}{SOURCE}", noprune=True)

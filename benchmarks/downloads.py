@@ -7,6 +7,8 @@ Every side ends verified and durable, client and server share the machine's core
     curl_sha256       curl -o, then openssl dgst -sha256 compared, then fsync
     huggingface_hub   snapshot_download, then fsync of every file; it verifies nothing
     sha256            hashlib over 1 GiB in memory, one thread: the limit of one file
+
+Beside a llama-server that serves, in one process with a download: asks of an actor, and heartbeats of a real link.
 """
 
 import hashlib
@@ -17,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +37,8 @@ LIMIT_S = 120
 KILL_SHARE = 0.55
 STEADY_BYTES_S = 3 * MIB
 """Of one connection, for the kill: nothing waits in sockets, which the server would count as sent."""
+LATE_MS = 1_000.0
+"""A heartbeat that comes so long after it was made; they are 10 s apart, and a master waits for two and more."""
 PARTS = tuple(f"repo/model-{number}.safetensors" for number in range(4))
 
 
@@ -58,12 +63,15 @@ def run() -> list[Result]:
         taken = interleave(contenders, rounds=5)
         for name, samples in taken.items():
             say(f"{name}: {samples.median:.2f} s, spread {samples.spread:.2f}")
-        asks = repeat(lambda: field.child("asks", files=nginx.listed("plain", "big"))["p99_ms"], rounds=5)
+        with _engine(nginx.folder):
+            say("beside an engine that serves: five rounds of asks, five of heartbeats")
+            asks = repeat(lambda: field.child("asks", files=nginx.listed("plain", "big"))["p99_ms"], rounds=5)
+            beats = repeat(lambda: field.child("heartbeats", files=nginx.listed("plain", *PARTS))["worst_ms"], rounds=5)
         resent = repeat(field.resent, rounds=5, warmup=0)
-    return _results({name: samples.median for name, samples in taken.items()}, field, asks, resent)
+    return _results({name: samples.median for name, samples in taken.items()}, field, asks, beats, resent)
 
 
-def _results(took: dict[str, float], field: "Field", asks: Samples, resent: Samples) -> list[Result]:
+def _results(took: dict[str, float], field: "Field", asks: Samples, beats: Samples, resent: Samples) -> list[Result]:
     big, repo = BIG_BYTES / MIB, field.repo_bytes / MIB
 
     def beside(metric: str, size: float, ours: str, peer: str, name: str, target: float) -> Result:
@@ -84,7 +92,38 @@ def _results(took: dict[str, float], field: "Field", asks: Samples, resent: Samp
         Result("rss_mib", "MiB", "lower", field.rss_mib, target=200.0),
         Result("resent_share_after_kill", "", "lower", resent.median, target=1.02),
         Result("ask_p99_ms_during_download", "ms", "lower", asks.median, target=20.0),
+        Result("heartbeat_delay_ms_during_download", "ms", "lower", max(beats.values), target=LATE_MS),
+        Result("heartbeat_late", "", "lower", sum(worst > LATE_MS for worst in beats.values), target=0.0),
     ]
+
+
+@contextmanager
+def _engine(folder: Path):
+    """A real llama-server in a container, that is asked for tokens without end."""
+    from tests.bed import tiny_gguf
+    from tests.bed.errors import BedError
+    from tests.bed.serving import complete, engine_container
+    from tests.bed.whole import Bed
+
+    model, enough = folder / "tiny.gguf", threading.Event()
+    tiny_gguf.write(model)
+    model.chmod(0o644)
+
+    def ask(url: str) -> None:
+        while not enough.is_set():
+            complete(url)
+
+    try:
+        with Bed() as bed, engine_container(bed.engine.host, bed.llama_image, model) as url:
+            client = threading.Thread(target=ask, args=(url,))
+            client.start()
+            try:
+                yield
+            finally:
+                enough.set()
+                client.join()
+    except BedError as error:
+        raise NotMeasuredError("downloads", str(error), "see tests/bed/README.md") from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ What it prints is measured inside: imports are not counted, first touches of mem
 import json
 import os
 import resource
+import shutil
 import sys
 import threading
 import time
@@ -116,7 +117,32 @@ def asks(order):
     return run
 
 
-WHAT = {run.__name__: run for run in (files, repository, huggingface_hub, asks)}
+def heartbeats(order):
+    """Heartbeats of a real link to a master in another process, while the engine brings files over and over here."""
+    from benchmarks.link_agent import heartbeat_delay_beside_ms
+
+    folder, enough = Path(order["folder"]), threading.Event()
+
+    def bring():
+        while not enough.is_set():
+            files(order | {"folder": folder / "again"})()
+            shutil.rmtree(folder / "again")
+
+    def run():
+        thread = threading.Thread(target=bring)
+        link = folder / "link"
+        link.mkdir()
+        try:
+            return {"worst_ms": heartbeat_delay_beside_ms(link, thread.start)}
+        finally:
+            enough.set()
+            if thread.ident is not None:
+                thread.join()
+
+    return run
+
+
+WHAT = {run.__name__: run for run in (files, repository, huggingface_hub, asks, heartbeats)}
 
 
 def main() -> None:

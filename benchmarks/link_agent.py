@@ -5,6 +5,7 @@ import multiprocessing
 import secrets
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from actors.link.actor import LinkActor
 from actors.link.identity import IdentityFiles
 from actors.link.loop import LinkLoop
 from actors.supervision.errors import SupervisionError
+from actors.supervision.handle import Handle
 from actors.supervision.spec import ChildSpec, SupervisorSpec
 from actors.supervision.system import System
 from benchmarks.harness import NotMeasuredError
@@ -42,15 +44,22 @@ RESULT_S = 60.0
 
 def accept_p50_ms(folder: Path) -> float:
     """From a command's frame to the frame that acknowledges it: verified, on disk, told, received."""
-    return _with_agent(folder, "accept", bulk_socket=False, flood=False)
+    return _with_agent(folder, "accept", bulk_socket=False)
 
 
 def heartbeat_delay_ms(folder: Path, *, bulk_socket: bool) -> float:
     """The longest time from a heartbeat's making to its arrival while logs come without end."""
-    return _with_agent(folder, "flood", bulk_socket=bulk_socket, flood=True)
+    return _with_agent(folder, "flood", bulk_socket=bulk_socket, begin=_flood)
 
 
-def _with_agent(folder: Path, mode: str, *, bulk_socket: bool, flood: bool) -> float:
+def heartbeat_delay_beside_ms(folder: Path, begin: Callable[[], None]) -> float:
+    """The same while the work that `begin` starts, and does not wait for, goes on in this process."""
+    return _with_agent(folder, "flood", bulk_socket=False, begin=lambda _link: begin())
+
+
+def _with_agent(
+    folder: Path, mode: str, *, bulk_socket: bool, begin: Callable[[Handle], None] = lambda _link: None
+) -> float:
     ((agent_id, key),) = make_world(folder, 1)
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
@@ -60,8 +69,7 @@ def _with_agent(folder: Path, mode: str, *, bulk_socket: bool, flood: bool) -> f
         if not mine.poll(RESULT_S):
             raise NotMeasuredError("the link", "the scripted master did not start", "look at its output")
         with _agent(folder, mine.recv(), agent_id, key.seed, bulk_socket=bulk_socket) as link:
-            if flood:
-                _flood(link)
+            begin(link)
             if not mine.poll(RESULT_S):
                 raise NotMeasuredError("the link", f"no figure came within {RESULT_S:.0f} s", "run it alone")
             return mine.recv()

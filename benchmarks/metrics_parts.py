@@ -95,6 +95,7 @@ def eight_gpus(folder: Path) -> Iterator[object]:
 
     loaded()
     machine = Machine(folder / "gpus", gpus=8)
+    machine.gpu("all", drift=3)  # as real ones do: figures that stand still would be dealt with for nothing
     before = os.environ.get("FAKE_NVML")
     os.environ["FAKE_NVML"] = str(machine.file)
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .gpu_fast import FastQuery, fast_queries
+from .gpu_fast import FastQuery, fast_queries, function_of
 from .gpu_queries import QUERIES, Figures, Pace, Query
 
 VERSION_FILE = Path("/sys/module/nvidia/version")
@@ -22,6 +22,9 @@ VERSION_MAX_BYTES = 256
 RETRY_S = 60.0
 """Between two tries to find a driver that is not loaded, or a GPU that is lost."""
 XID_EVENT = 0x8
+WAITS = ("nvmlEventSetWait_v2", "nvmlEventSetWait")
+TIMED_OUT = 10
+"""NVML_ERROR_TIMEOUT: nothing came, after the whole time."""
 NOT_SUPPORTED = "NOT_SUPPORTED"
 FOREVER = (NOT_SUPPORTED, "FUNCTION_NOT_FOUND", "NO_PERMISSION", "NO_DATA")
 """Answers that stay the same while the driver is loaded: asked once, and remembered."""
@@ -61,6 +64,11 @@ class Gpus:
         self._slow_at_s = 0.0
         self._module_version = ""
         self._events: Any = None
+        self._event: Any = None
+        self._wait: Any = None
+        """The library's own function: its answer each second is that nothing came, and an exception is dear."""
+        self.deaf = False
+        """Whether the last wait for events failed instead of waiting."""
         self.version = ""
         self.why = ""
         """Why there are none, for people."""
@@ -222,6 +230,7 @@ class Gpus:
         """Events of every GPU that has them; asked for more than it has, a GPU would refuse all."""
         nvml = self._nvml
         self._events = nvml.nvmlEventSetCreate()
+        self._event, self._wait = nvml.c_nvmlEventData_t(), function_of(nvml.nvmlLib, *WAITS)
         for kept in self._kept.values():
             try:
                 if nvml.nvmlDeviceGetSupportedEventTypes(kept.handle) & XID_EVENT:
@@ -232,13 +241,14 @@ class Gpus:
     def wait_event(self, timeout_s: float) -> tuple[str, int] | None:
         """The next (UUID, Xid) within the time, in a thread of its own; None when there was none.
 
-        Once the driver is away it returns at once: the caller waits by itself then.
+        Without a driver, and once a GPU is lost, it returns at once: then `deaf` is set, and the caller waits itself.
         """
         if not self._running or self._events is None:
             return None
-        try:
-            event = self._nvml.nvmlEventSetWait(self._events, int(timeout_s * 1000))
-        except self._nvml.NVMLError:
+        event = self._event
+        code = self._wait(self._events, ctypes.byref(event), ctypes.c_uint(int(timeout_s * 1000)))
+        self.deaf = code not in {0, TIMED_OUT}
+        if code:
             return None
         by_address = {_address(kept.handle): uuid for uuid, kept in list(self._kept.items())}
         if not event.device:

@@ -39,7 +39,7 @@ def fast_queries(nvml: Any, handle: Any) -> tuple[FastQuery, ...]:
     )
 
 
-def _function(library: Any, *names: str) -> Callable[..., int]:
+def function_of(library: Any, *names: str) -> Callable[..., int]:
     """The first that the driver has; its types stay ours, since it is not the object that pynvml calls."""
     found: list[Callable[..., int]] = []
     for name in names:
@@ -60,7 +60,7 @@ def _memory(nvml: Any, library: Any, handle: Any) -> FastQuery:
     def read(into: Figures) -> None:
         into["memory_total_bytes"], into["memory_used_bytes"] = answer.total, answer.used
 
-    return FastQuery("memory", _function(library, "nvmlDeviceGetMemoryInfo"), (handle, ctypes.byref(answer)), read)
+    return FastQuery("memory", function_of(library, "nvmlDeviceGetMemoryInfo"), (handle, ctypes.byref(answer)), read)
 
 
 def _load(nvml: Any, library: Any, handle: Any) -> FastQuery:
@@ -69,7 +69,9 @@ def _load(nvml: Any, library: Any, handle: Any) -> FastQuery:
     def read(into: Figures) -> None:
         into["utilization"], into["memory_utilization"] = answer.gpu / 100, answer.memory / 100
 
-    return FastQuery("load", _function(library, "nvmlDeviceGetUtilizationRates"), (handle, ctypes.byref(answer)), read)
+    return FastQuery(
+        "load", function_of(library, "nvmlDeviceGetUtilizationRates"), (handle, ctypes.byref(answer)), read
+    )
 
 
 def _temperature(nvml: Any, library: Any, handle: Any) -> FastQuery:
@@ -91,7 +93,7 @@ def _temperature_v(nvml: Any, library: Any, handle: Any) -> FastQuery:
         into["temperature_c"] = answer.temperature
 
     return FastQuery(
-        "temperature", _function(library, "nvmlDeviceGetTemperatureV"), (handle, ctypes.byref(answer)), read
+        "temperature", function_of(library, "nvmlDeviceGetTemperatureV"), (handle, ctypes.byref(answer)), read
     )
 
 
@@ -109,7 +111,7 @@ def _number(
     def read(into: Figures) -> None:
         into[figure] = answer.value if scale is None else answer.value * scale
 
-    return FastQuery(name, _function(library, symbol), (handle, *between, ctypes.byref(answer)), read)
+    return FastQuery(name, function_of(library, symbol), (handle, *between, ctypes.byref(answer)), read)
 
 
 def _reasons(library: Any, handle: Any) -> FastQuery:
@@ -122,5 +124,7 @@ def _reasons(library: Any, handle: Any) -> FastQuery:
         into["throttle_brake"] = bits & BRAKE_BIT != 0
         into["throttle_power_cap"] = bits & CAP_BIT != 0
 
-    function = _function(library, "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+    function = function_of(
+        library, "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
+    )
     return FastQuery("reasons", function, (handle, ctypes.byref(answer)), read)

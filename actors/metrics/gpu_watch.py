@@ -143,7 +143,7 @@ class GpuWatch:
         event = None
         if self._gpus.running:
             event = self._gpus.wait_event(EVENT_WAIT_S)
-        else:
+        if not self._gpus.running or self._gpus.deaf:
             self._stop.wait(EVENT_WAIT_S)
         if event is not None:
             self._happened(*event, source="driver")

@@ -46,7 +46,7 @@ class SimDriver:
 class SimGpus:
     """What one process of the agent asks it: actors.metrics.gpu.Gpus."""
 
-    never = False
+    never = deaf = False
 
     def __init__(self, driver, runtime):
         self._driver, self._runtime = driver, runtime

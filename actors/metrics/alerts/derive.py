@@ -23,6 +23,7 @@ COLLECTOR_OF: Mapping[str, tuple[str, ...]] = {
     "containers": ("agent",),
 }
 """Collector -> the scopes of which nothing is known while it is late."""
+NOTHING: Mapping[str, Any] = {}
 SAMPLER = "sampler"
 """Stands for all collectors: silent together, they are one fault."""
 ROOM_OF: Mapping[str, tuple[str, ...]] = {
@@ -126,12 +127,16 @@ class Signals:
         whole = {"engine"} if self._engines is not None and "engine" in values else set()
         return Samples(values, frozenset(whole | ({"disk"} & values.keys())), self._fresh(values))
 
-    def _fresh(self, values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, tuple[str, ...]]:
-        """Scope -> the subjects that have other figures than at the last call."""
-        found: dict[str, tuple[str, ...]] = {}
+    def _fresh(self, values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, set[str]]]:
+        """Scope -> subject -> its signals that are other than at the last call; what is the same is left out."""
+        found: dict[str, dict[str, set[str]]] = {}
         for scope, subjects in values.items():
             before = self._told.get(scope, {})
-            found[scope] = tuple(name for name, figures in subjects.items() if before.get(name) != figures)
+            found[scope] = {
+                subject: {name for name, value in figures.items() if name not in old or old[name] != value}
+                for subject, figures in subjects.items()
+                if (old := before.get(subject, NOTHING)) != figures
+            }
             self._told[scope] = subjects
         return found
 

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from string import Formatter
 from types import MappingProxyType
@@ -97,8 +97,11 @@ class Rule:
     keep_s: float = 0.0
     """The condition is clear for so long before the alert ends."""
     inhibited_by: tuple[Inhibition, ...] = ()
+    raised_by: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Signals of `when`: while none of them changes, what is not raised stays so."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "raised_by", frozenset(test.signal for test in self.when))
         if self.scope not in SIGNALS:
             raise RuleError(self.name, f"no scope {self.scope!r}; there are: {', '.join(SIGNALS)}")
         if not self.when:

@@ -7,6 +7,7 @@ On disk a monotonic moment is its age, so that the time without a daemon counts 
 import hashlib
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -43,8 +44,8 @@ class Samples:
     values: Mapping[str, Mapping[str, Figures]]
     whole: frozenset[str] = frozenset()
     """Scopes whose subjects are all here: one that is not was removed on purpose."""
-    fresh: Mapping[str, tuple[str, ...]] | None = None
-    """Scope -> subjects with other figures than at the look before; None: all may have."""
+    fresh: Mapping[str, Mapping[str, AbstractSet[str]]] | None = None
+    """Scope -> subject -> signals that are other than at the look before; None: all may be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ a storm to calm) is told later, if it still holds, and nothing is told twice.
 """
 
 from collections.abc import Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -27,6 +28,7 @@ REMOVED = "it is no longer there"
 
 Found = dict[tuple[str, str], Alert]
 Subjects = Mapping[str, Figures]
+NO_SIGNAL: frozenset[str] = frozenset()
 NOBODY: Mapping[str, None] = MappingProxyType({})
 
 
@@ -38,18 +40,24 @@ def step(rules: Sequence[Rule], memory: Memory, samples: Samples, now: Moment) -
     remembered: dict[str, dict[str, None]] = {}  # in order: two runs of one history are to be the same
     for name, subject in memory.alerts:
         remembered.setdefault(name, {})[subject] = None
-    fresh = samples.fresh
+    changed = None if samples.fresh is None else {scope: _signals(fresh) for scope, fresh in samples.fresh.items()}
     for rule in rules:
         subjects, known = values.get(rule.scope), remembered.get(rule.name, NOBODY)
-        if subjects and fresh is not None and rule.scope in fresh:
+        if subjects and samples.fresh is not None and changed is not None and rule.scope in changed:
             # Of the others nothing is remembered, and the same figures as before would say the same.
-            subjects = {name: subjects[name] for name in (*fresh[rule.scope], *known) if name in subjects}
+            names = () if rule.raised_by.isdisjoint(changed[rule.scope]) else samples.fresh[rule.scope]
+            subjects = {name: subjects[name] for name in (*names, *known) if name in subjects}
         if subjects:
             for subject, figures in _suspects(rule, subjects, known):
                 _look(found, rule, subject, figures, now)
     if found:
         _sweep(found, {rule.name: rule for rule in rules}, samples, now)
     return _tell(found, rules, memory, now)
+
+
+def _signals(fresh: Mapping[str, AbstractSet[str]]) -> AbstractSet[str]:
+    """Every signal that changed anywhere in a scope."""
+    return NO_SIGNAL.union(*fresh.values()) if fresh else NO_SIGNAL
 
 
 def _held_back(memory: Memory) -> dict[str, Figures]:

@@ -314,6 +314,23 @@ def test_an_event_comes_at_once_and_is_counted_by_its_class(machine, watched):
     assert "xid_code" not in figures[FIRST]
 
 
+def test_a_wait_that_fails_at_once_is_no_endless_loop(machine, watched, monkeypatch):
+    waits = []
+    real = watched.watch._gpus.wait_event
+    monkeypatch.setattr(
+        watched.watch._gpus, "wait_event", lambda timeout_s: (waits.append(timeout_s), real(timeout_s))[1]
+    )
+    machine.system(**{"fail.nvmlEventSetWait_v2": 15})  # GPU_IS_LOST: what the real one says after a loss
+    wait_until(lambda: watched.watch._gpus.deaf, timeout_s=5, what="the failure is seen")
+    before = len(waits)
+    time.sleep(0.3)  # a loop would turn thousands of times
+    assert len(waits) - before <= 2
+    machine.system(**{"fail.nvmlEventSetWait_v2": 0})
+    wait_until(lambda: not watched.watch._gpus.deaf, timeout_s=5, what="it waits again")
+    machine.xid(1, 79)
+    assert watched.events.acquire(timeout=5)
+
+
 def test_unified_memory_is_the_machines_own(machine, watched):
     machine.gpu(0, unified=1, processes="5:100,6:200")
     watched.now_s += 20

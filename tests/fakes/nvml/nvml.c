@@ -278,10 +278,14 @@ EXPORT code nvmlDeviceGetUtilizationRates(gpu *which, u32 *gpu_memory) {
     gpu_memory[0] = (u32)MINE("utilization", 0), gpu_memory[1] = (u32)MINE("memory_utilization", 0);
     return leave(SUCCESS);
 }
+static u32 drift(gpu *which) { /* `drift N`: temperature and power move by themselves, each second within N */
+    u64 most = MINE("drift", 0);
+    return most ? (u32)((u64)(time(NULL) + which->number) % most) : 0;
+}
 EXPORT code nvmlDeviceGetTemperature(gpu *which, u32 sensor, u32 *out) {
     (void)sensor;
     GPU(nvmlDeviceGetTemperature);
-    *out = (u32)MINE("temperature", 40);
+    *out = (u32)MINE("temperature", 40) + drift(which);
     return leave(SUCCESS);
 }
 EXPORT code nvmlDeviceGetTemperatureThreshold(gpu *which, u32 kind, u32 *out) {
@@ -289,7 +293,11 @@ EXPORT code nvmlDeviceGetTemperatureThreshold(gpu *which, u32 kind, u32 *out) {
     *out = (u32)(kind == 1 ? MINE("slowdown", 90) : MINE("shutdown", 95));
     return leave(SUCCESS);
 }
-ONE(u32, nvmlDeviceGetPowerUsage, "power_mw", 90000)
+EXPORT code nvmlDeviceGetPowerUsage(gpu *which, u32 *out) {
+    GPU(nvmlDeviceGetPowerUsage);
+    *out = (u32)MINE("power_mw", 90000) + 1000 * drift(which);
+    return leave(SUCCESS);
+}
 ONE(u32, nvmlDeviceGetEnforcedPowerLimit, "power_limit_mw", 700000)
 ONE(u64, nvmlDeviceGetTotalEnergyConsumption, "energy_mj", 1000)
 ONE(u32, nvmlDeviceGetFanSpeed, "fan", 30)

@@ -245,6 +245,10 @@ def test_of_subjects_without_memory_exactly_what_is_raised_is_remembered(scope, 
     assert {name for name, _ in memory.alerts} == raised
 
 
+def _changed(old, new):
+    return {name for name, value in new.items() if name not in old or old[name] != value}
+
+
 def said(transitions):
     return sorted((one.rule, one.subject, one.state, one.value or 0.0) for one in transitions)
 
@@ -266,7 +270,8 @@ def test_to_leave_out_what_did_not_change_changes_nothing(data):
     all_of_it, fresh_alone, before = Memory(), Memory(), {}
     for turn, values in enumerate(looks * 2):
         now = Moment(1_000.0 + 40 * turn, 5_000.0 + 40 * turn)
-        fresh = {scope: tuple(name for name, figures in values.items() if before.get(name) != figures)}
+        fresh = {scope: {name: _changed(before.get(name, {}), figures) for name, figures in values.items()}}
+        fresh = {scope: {name: signals for name, signals in fresh[scope].items() if signals or name not in before}}
         all_of_it, heard = step(DEFAULT_RULES, all_of_it, Samples({scope: values}), now)
         fresh_alone, told = step(DEFAULT_RULES, fresh_alone, Samples({scope: values}, fresh=fresh), now)
         assert said(told) == said(heard)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .gpu_queries import BRAKE_BIT, CAP_BIT, CLOCK_SM, GPU_SENSOR, THERMAL_BITS, Figures
+from .gpu_queries import BRAKE_BIT, CAP_BIT, GPU_SENSOR, THERMAL_BITS, Figures
 
 MISSING = 13
 """NVML_ERROR_FUNCTION_NOT_FOUND: of a symbol that this driver's library does not have."""
@@ -34,7 +34,6 @@ def fast_queries(nvml: Any, handle: Any) -> tuple[FastQuery, ...]:
         _load(nvml, library, handle),
         _temperature(nvml, library, handle),
         _number(library, handle, "power", "nvmlDeviceGetPowerUsage", "power_w", (), 0.001),
-        _number(library, handle, "clock", "nvmlDeviceGetClockInfo", "clock_sm_mhz", (ctypes.c_uint(CLOCK_SM),)),
         _reasons(library, handle),
     )
 

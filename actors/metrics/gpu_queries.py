@@ -138,6 +138,7 @@ QUERIES = (
     Query("address", Pace.ONCE, _address),
     Query("name", Pace.ONCE, lambda nvml, handle: {"name": _text(nvml.nvmlDeviceGetName(handle))}),
     Query("slowdown", Pace.ONCE, _one("slowdown_c", "nvmlDeviceGetTemperatureThreshold", SLOWDOWN_THRESHOLD)),
+    Query("clock", Pace.SLOW, _one("clock_sm_mhz", "nvmlDeviceGetClockInfo", CLOCK_SM)),
     Query("memory clock", Pace.SLOW, _one("clock_memory_mhz", "nvmlDeviceGetClockInfo", CLOCK_MEMORY)),
     Query("power limit", Pace.SLOW, _one("power_limit_w", "nvmlDeviceGetEnforcedPowerLimit", scale=0.001)),
     Query("energy", Pace.SLOW, _one("energy_j_total", "nvmlDeviceGetTotalEnergyConsumption", scale=0.001)),

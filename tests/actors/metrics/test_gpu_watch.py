@@ -1,0 +1,178 @@
+"""GPUs watched from outside the driver: hangs, events from the driver and from the kernel's log, whose programs run."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from actors.facts import EngineFacts
+from actors.metrics.amd import AmdGpus
+from actors.metrics.cgroup import Groups
+from actors.metrics.gpu import Gpus
+from actors.metrics.gpu_watch import HUNG_S, GpuLook, GpuWatch
+from actors.metrics.gpus_look import GpusLook
+from actors.metrics.kernel_log import KernelLog, address_of
+from actors.metrics.procfs import Kept
+from actors.metrics.xid import CLASSES, XIDS, meaning
+from tests.bed.processes import wait_until
+
+FIRST, SECOND = (f"GPU-00000000-0000-0000-0000-{number:012d}" for number in range(2))
+
+
+class Watched:
+    """A watch with its two threads; time is the test's."""
+
+    def __init__(self, version, amd, log=Path("/nothing")):
+        self.now_s, self.events = 0.0, threading.Semaphore(0)
+        self.watch = GpuWatch(Gpus(version), amd, 0.01, lambda: self.now_s, self.events.release, kernel_log=log)
+        self.threads = [threading.Thread(target=run) for run in (self.watch.look_on, self.watch.listen)]
+        for thread in self.threads:
+            thread.start()
+
+    def until(self, condition):
+        def look():
+            found = self.watch.latest()
+            return found if condition(found) else None
+
+        return wait_until(look, timeout_s=10, what="the figures")
+
+    def close(self):
+        self.watch.stop()
+        for thread in self.threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def watched(machine, version, tmp_path):
+    made = Watched(version, AmdGpus(tmp_path))
+    made.until(lambda look: len(look.gpus) == 2)
+    yield made
+    machine.system(hang=0)
+    machine.gpu("all", hang=0)
+    made.close()
+
+
+def test_a_driver_that_hangs_is_seen_from_outside_and_nothing_old_is_shown(machine, watched):
+    assert watched.watch.latest().driver["hung"] == 0
+    machine.gpu(1, hang=1)
+    watched.until(lambda _look: watched.watch._began_s is not None)
+    time.sleep(0.05)  # the look that was under way at the change is over
+    watched.now_s += HUNG_S + 1
+    look = watched.until(lambda look: look.driver["hung"])
+    assert look.gpus == {}
+    machine.gpu(1, hang=0)
+    assert len(watched.until(lambda look: not look.driver["hung"]).gpus) == 2
+
+
+def test_an_event_comes_at_once_and_is_counted_by_its_class(machine, watched):
+    machine.xid(1, 79)
+    assert watched.events.acquire(timeout=5)
+    machine.xid(1, 31)
+    assert watched.events.acquire(timeout=5)
+    figures = watched.watch.latest().gpus
+    assert [figures[SECOND][f"xid_{name}_total"] for name in CLASSES] == [1, 0, 1]
+    assert (figures[SECOND]["xid_code"], figures[SECOND]["xid_text"]) == (31, XIDS[31][1])
+    assert [figures[FIRST][f"xid_{name}_total"] for name in CLASSES] == [0, 0, 0]
+    assert "xid_code" not in figures[FIRST]
+
+
+def test_a_wait_that_fails_at_once_is_no_endless_loop(machine, watched, monkeypatch):
+    waits = []
+    real = watched.watch._gpus.wait_event
+    monkeypatch.setattr(
+        watched.watch._gpus, "wait_event", lambda timeout_s: (waits.append(timeout_s), real(timeout_s))[1]
+    )
+    machine.system(**{"fail.nvmlEventSetWait_v2": 15})  # GPU_IS_LOST: what the real one says after a loss
+    wait_until(lambda: watched.watch._gpus.deaf, timeout_s=5, what="the failure is seen")
+    before = len(waits)
+    time.sleep(0.3)  # a loop would turn thousands of times
+    assert len(waits) - before <= 2
+    machine.system(**{"fail.nvmlEventSetWait_v2": 0})
+    wait_until(lambda: not watched.watch._gpus.deaf, timeout_s=5, what="it waits again")
+    machine.xid(1, 79)
+    assert watched.events.acquire(timeout=5)
+
+
+def test_unified_memory_is_the_machines_own(machine, watched):
+    machine.gpu(0, unified=1, processes="5:100,6:200")
+    watched.now_s += 20
+    figures = watched.until(lambda look: look.gpus.get(FIRST, {}).get("unified")).gpus[FIRST]
+    watched.now_s += 20
+    figures = watched.until(lambda look: look.gpus.get(FIRST, {}).get("memory_used_bytes")).gpus[FIRST]
+    assert figures["memory_used_bytes"] == 300
+    assert figures["memory_total_bytes"] == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_a_machine_without_gpus_has_no_threads_for_them(monkeypatch, tmp_path):
+    import pynvml
+
+    def absent():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", absent)
+    made = Watched(tmp_path / "none", AmdGpus(tmp_path))
+    for thread in made.threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert made.watch.latest() == GpuLook({}, None)
+
+
+def test_processes_are_told_by_the_engine_whose_container_they_are_in():
+    mine = os.getpid()
+    look = GpuLook({"g": {"processes": ((mine, 5), (mine, 6), (1, 7), (2**22 - 1, None))}}, {"hung": 0})
+    kept = Kept()
+    rooms = GpusLook(Groups(kept)).rooms(look, (EngineFacts("chat", "vllm", "loading", pid=mine),))
+    kept.close()
+    by_engine = rooms["gpus"]["g"]["memory_by_engine"]
+    assert rooms["gpus"]["g"]["processes"] == 4
+    assert by_engine["chat"] in {11, 18}, "process 1 may share our group in a container"
+    assert by_engine["-"] is None
+    assert rooms["drivers"] == {"gpu": {"hung": 0}}
+
+
+def test_every_code_has_a_class_and_an_unknown_one_is_an_applications():
+    assert {kind for kind, _ in XIDS.values()} == set(CLASSES)
+    assert meaning(79)[0] == "fatal"
+    assert meaning(9_999)[0] == "app"
+
+
+@pytest.fixture
+def kernel(machine, version, tmp_path):
+    """A watch whose kernel's log is a pipe."""
+    log = tmp_path / "kmsg"
+    os.mkfifo(log)
+    writer = os.open(log, os.O_RDWR)
+    made = Watched(version, AmdGpus(tmp_path), log)
+    made.until(lambda look: len(look.gpus) == 2)
+    yield made, lambda text: os.write(writer, text)
+    made.close()
+    os.close(writer)
+
+
+def test_what_only_the_kernels_log_says_is_an_event_too_and_an_echo_is_none(machine, kernel):
+    watched, write = kernel
+    write(b"4,1,1,-;NVRM: Xid (PCI:0000:3c:00): 79, pid=1, GPU has fallen off the bus.\n")
+    assert watched.events.acquire(timeout=5)
+    assert watched.watch.latest().gpus[SECOND]["xid_fatal_total"] == 1
+    machine.xid(1, 79)  # the driver's own event of the same fault
+    machine.xid(0, 13)
+    assert watched.events.acquire(timeout=5)
+    write(b"4,2,2,-;NVRM: Xid (PCI:0000:3b:00): 13, pid=1\n4,3,3,-;NVRM: Xid (PCI:0000:ff:00): 13\n")
+    write(b"4,4,4,-;NVRM: Xid (PCI:0000:3b:00): 31, pid=1\n")
+    assert watched.events.acquire(timeout=5)
+    figures = watched.watch.latest().gpus
+    assert figures[SECOND]["xid_fatal_total"] == 1
+    assert figures[FIRST]["xid_app_total"] == 2
+
+
+def test_a_bus_address_has_one_form():
+    assert address_of("00000000:3B:00.0") == address_of("0000:3b:00") == "0000:3b:00"
+
+
+def test_a_kernel_log_that_may_not_be_read_is_none(tmp_path):
+    log = KernelLog(tmp_path / "absent")
+    assert log.xids() == []
+    log.close()

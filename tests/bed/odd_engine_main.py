@@ -1,9 +1,9 @@
 """An engine with llama.cpp's front and manners of its own: what runs in the image of odd_engine.py. Small Python only.
 
 LLAMA_ARG_ODD says how it misbehaves: words with commas between them, some with a number.
-    exit=S          serves, and ends by itself with code 3 after S seconds
-    oom=S           the same, and says that the memory of its GPU was not enough
-    greedy=N        says so at its start and ends, unless its context is N tokens or less
+    exit=S          ends by itself with code 3 after S seconds
+    leave=S         the same, S seconds after its first token
+    greedy=N        says that the memory of its GPU is not enough and ends, unless its context is N tokens or less
     bare            has no metrics page
     deaf            ignores SIGTERM
     hang=N          health is 200, but after N tokens no more come (0: never one)
@@ -13,7 +13,8 @@ LLAMA_ARG_ODD says how it misbehaves: words with commas between them, some with 
     never           is never ready
     slow=S          loads for S seconds, and its memory grows meanwhile
     still=S         loads for S seconds, and nothing moves
-A request may say "work": S, and then takes S seconds, a token every 20 ms.
+A request may say "work": S, and then takes S seconds, a token every 20 ms; or "too_much", which its GPU's memory is not
+enough for: it says so and ends.
 """
 
 import os
@@ -33,6 +34,7 @@ LOCK = threading.Lock()
 class State:
     requests = 0
     tokens = 0
+    served_at = 0.0
     held = []  # noqa: RUF012
 
 
@@ -64,11 +66,15 @@ def one_token():
         if "hang" in ODD and State.tokens >= ODD["hang"]:
             return False
         State.tokens += 1
+        State.served_at = State.served_at or time.monotonic()
     return True
 
 
 def generate(body):
     """Tokens for as long as the request says; hangs where it is told to."""
+    if b'"too_much"' in body:
+        say("ggml_cuda: out of memory")
+        os._exit(1)
     found = re.search(rb'"work": ?([0-9.]+)', body)
     until = time.monotonic() + (float(found.group(1)) if found else 0.0)
     with LOCK:
@@ -122,17 +128,20 @@ def serve(client):
         client.close()
 
 
+def over():
+    now = time.monotonic()
+    served = State.served_at and now - State.served_at
+    return ("exit" in ODD and now - STARTED > ODD["exit"]) or ("leave" in ODD and served > ODD["leave"])
+
+
 def misbehave():
     """Whatever goes on beside the serving; one turn every 50 ms."""
     turn = 0
     while True:
         turn += 1
-        if "exit" in ODD and time.monotonic() - STARTED > ODD["exit"]:
+        if over():
             say("the last word before the end")
             os._exit(3)
-        if "oom" in ODD and time.monotonic() - STARTED > ODD["oom"]:
-            say("ggml_cuda: out of memory")
-            os._exit(1)
         if "eat" in ODD:
             State.held.append(b"x" * int(ODD["eat"] * 50_000))
         if "slow" in ODD and loading():

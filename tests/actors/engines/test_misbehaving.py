@@ -43,20 +43,28 @@ def gone(bench, reason):
 
 
 def test_one_that_ends_by_itself_is_started_again_until_its_budget_is_spent(odd):
-    serving(odd, "exit=0.4")
+    serving(odd, "leave=0.4")
     facts = gone(odd, "crashed")
     assert len(facts.attempts) == 3  # two more, and then no more
     assert all("exit 3" in attempt and "the last word before the end" in attempt for attempt in facts.attempts)
     assert odd.events().count("engine.ready") == 3
 
 
+def too_much(endpoint):
+    """A request that the engine dies of."""
+    with pytest.raises(OSError):  # noqa: PT011  # closed or reset, as it happens
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/v1/completions", b'{"too_much": 1}'), timeout=20)
+
+
 def test_one_that_served_is_back_at_once_and_why_it_died_is_told_after_that(odd):
-    first = serving(odd, "oom=0.6", restart={"attempts": 1, "backoff_min_s": 0.1})
-    odd.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "back")
+    first = serving(odd, "good", restart={"attempts": 1, "backoff_min_s": 0.1})
+    too_much(first.endpoint)
+    second = odd.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "back")
     odd.wait(lambda facts: facts.cause == "gpu_out_of_memory", "the cause is known")
     told = [event.text for event in odd.event_list() if event.kind in {"engine.died", "engine.cause"}]
     assert "it crashed" in told[0]
     assert "the GPU's memory was not enough" in told[1]
+    too_much(second.endpoint)
     facts = gone(odd, "gpu_out_of_memory")
     assert all("exit 1" in attempt and "ggml_cuda: out of memory" in attempt for attempt in facts.attempts)
     assert len(facts.attempts) == 2

@@ -14,7 +14,7 @@ from .http1 import BrokenError
 from .job import Job
 from .mirrors import refused, wrong
 
-SLICE_S = 0.03
+SLICE_S = 0.012
 """A connection writes what it has about so often: what a kill loses is what came since."""
 FLUSH_S = 0.05
 """What came is written after so long, however little it is."""

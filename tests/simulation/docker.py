@@ -39,6 +39,10 @@ class Container:
         return int(self.request.labels[labels.LABEL_GENERATION])
 
     @property
+    def command_id(self):
+        return self.request.labels[labels.LABEL_COMMAND]
+
+    @property
     def foreign(self):
         return self.request is None
 

@@ -159,10 +159,13 @@ class SimMaster:
         return kept[-1] if kept else None
 
     def may_end(self, container):
-        """Whether some command explains that this container is ended."""
+        """Whether some command explains that this container is ended; a restart ends no container of its own."""
         for one in self.of_engine(container.engine):
-            restart = isinstance(one.content, EngineRestart)
-            if not one.ended if restart else one.content.generation > container.generation:
+            if not isinstance(one.content, EngineRestart):
+                explains = one.content.generation > container.generation
+            else:
+                explains = not one.ended and one.signed.command_id != container.command_id
+            if explains:
                 return True
         return False
 

@@ -5,10 +5,13 @@ import itertools
 import multiprocessing
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import structlog
 
 from actors.facts import EngineFacts
 
@@ -157,6 +160,9 @@ def sampling_system(settings, engines: tuple[EngineFacts, ...], docker_host: str
     system = System(SupervisorSpec(children=(ChildSpec("alerts", alerts), ChildSpec("sampler", sampler))))
     held.append(system)
     with ExitStack() as stack:
+        # An alert of this machine is a line of the log, which standard output is not for.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        stack.callback(structlog.reset_defaults)
         system.start()
         stack.callback(system.stop)
         for name in ("alerts", "sampler"):

@@ -50,7 +50,7 @@ class Signals:
         self._snapshot = Snapshot(0.0)
         self._sampled_s = now_s
         self._seen: dict[str, tuple[float, float]] = {}
-        """Collector -> when its last good look came, and its interval."""
+        """Collector -> when its last good look came, or its first of any kind, and its interval."""
         self._skew_s: float | None = None
         self._told: dict[str, Mapping[str, Mapping[str, Any]]] = {}
         """Scope -> what `samples` said last."""
@@ -76,7 +76,7 @@ class Signals:
         for name, health in snapshot.collectors.items():
             if health.get("ended"):
                 self._seen.pop(name, None)
-            elif health is not before.collectors.get(name) and not health["error"]:
+            elif health is not before.collectors.get(name) and not (health["error"] and name in self._seen):
                 self._seen[name] = (now_s, health["interval_s"])
         if snapshot.host is not before.host:
             self._host.see(snapshot.host)

@@ -125,6 +125,15 @@ def test_of_a_silent_sampler_nothing_is_known_but_that_it_is_late():
     assert values["collector"] == {"sampler": {"late_intervals": 4.5}}
 
 
+def test_a_collector_that_never_had_a_good_look_is_late_from_its_first_on():
+    run = Run()
+    late = []
+    for error in ("PermissionError", "PermissionError", "PermissionError", ""):
+        health = {"error": error, "interval_s": 5.0, "ended": False}
+        late.append(run.see(collectors={"sockets": health})["collector"]["sockets"]["late_intervals"])
+    assert late == [0.0, 1.0, 2.0, 0.0]
+
+
 def test_a_disk_that_fills_has_an_end_in_sight_and_one_that_does_not_has_none():
     run, free = Run(), 10_000.0
     for _ in range(60):

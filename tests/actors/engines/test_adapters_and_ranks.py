@@ -1,7 +1,6 @@
 """LoRA adapters beside a model, and ranks of an engine across servers that take no requests."""
 
 import json
-import time
 import urllib.request
 
 import pytest
@@ -151,9 +150,8 @@ def test_a_rank_that_takes_no_requests_is_ready_when_it_runs_is_brought_back_and
     sglang.containers.signal(first.container_id, "SIGKILL")
     sglang.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "back")
     wait_until(lambda: len(sglang.containers.find(sglang.label)) == 1, timeout_s=20, what="the dead one is removed")
-    begun = time.monotonic()
-    assert sglang.result(sglang.send(2, EngineStop(name="chat", generation=2, drain_s=90.0))).state == "done"
-    assert time.monotonic() - begun < 30.0
+    # Its deadline lies far beyond the time that the result is waited for.
+    assert sglang.result(sglang.send(2, EngineStop(name="chat", generation=2, drain_s=600.0))).state == "done"
 
 
 def test_a_rank_beyond_the_nodes_and_more_parallel_than_all_gpus_are_refused():

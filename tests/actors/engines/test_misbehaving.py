@@ -200,9 +200,8 @@ def test_one_without_a_page_of_figures_is_stopped_when_its_last_connection_ends(
     thread, answers = asking(odd, facts.endpoint, 2.0, page=None)
     pid = odd.containers.inspect(facts.container_id).pid
     wait_until(lambda: connections(pid) == 1, timeout_s=10, what="the connection is counted")
-    begun = time.monotonic()
-    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=60.0))).state == "done"
-    assert time.monotonic() - begun < 40.0  # not at its deadline
+    # Its deadline lies far beyond the time that the result is waited for.
+    assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=600.0))).state == "done"
     thread.join(30)
     assert answers == [200]
 

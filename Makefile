@@ -8,11 +8,12 @@ SOURCES := actors protocol config tests benchmarks
 
 env: $(VENV)/.ready
 
-# The environment is made from the hashed lock; the project itself is installed editable into it.
+# The environment is made from the hashed lock, which is whole: --no-deps, since older pips look for the newest release of
+# a package that is asked for with an extra and then refuse it. The project itself is installed editable into it.
 $(VENV)/.ready: requirements-dev.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing; install Python 3.11 or newer, or say PYTHON=/path/to/python"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "make: the venv module is missing; on Debian: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m compileall -q actors protocol config
 	touch $@

@@ -18,6 +18,7 @@ from config.api import ApiSettings
 
 from . import log_level, static_files
 from .board import Board, Reader
+from .control_socket import open_socket
 from .desk import Desk
 from .engine_log import PATH as ENGINE_LOG_PATH
 from .engine_log import EngineLog, Source
@@ -29,7 +30,6 @@ from .history import History
 from .live import Live
 from .readiness import readiness
 
-SOCKET_NAME = "control.sock"
 CLIENT_MAX_BYTES = 65_536
 OPENAPI = Path(__file__).with_name("openapi.json")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -91,11 +91,7 @@ class ApiServer:
             if self._readers.desk is not None:
                 inner.add_routes(self._readers.desk.routes())
             local = await _runner(stack, inner)
-            socket = self._run_dir / SOCKET_NAME
-            socket.unlink(missing_ok=True)
-            stack.callback(socket.unlink, missing_ok=True)
-            await web.UnixSite(local, str(socket)).start()
-            socket.chmod(0o660)
+            await open_socket(stack, local, self._run_dir)
             if self._settings.enabled:
                 public = await _runner(stack, self._app([self._guard()], live))
                 await web.TCPSite(public, str(self._settings.address), self._settings.port).start()

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from actors.api.server import SOCKET_NAME
+from actors.api.control_socket import SOCKET_NAME
 from actors.cli.client import NoDaemonError, fetch
 from actors.journal.messages import Execute
 from actors.paths import PATHS

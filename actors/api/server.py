@@ -31,6 +31,8 @@ from .live import Live
 from .readiness import readiness
 
 CLIENT_MAX_BYTES = 65_536
+SHUTDOWN_S = 1.0
+"""So long may an answer under way keep the server from ending."""
 OPENAPI = Path(__file__).with_name("openapi.json")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -213,7 +215,7 @@ def _given(request: web.Request) -> str:
 
 
 async def _runner(stack: contextlib.AsyncExitStack, app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     return runner

@@ -75,7 +75,17 @@ def xoscar():
     if not (place / "ready").exists():
         say(f"installing xoscar under {place}")
         venv.create(place, with_pip=True, clear=True)
-        words = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r", str(lock)]
+        words = [
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--no-deps",
+            "-r",
+            str(lock),
+        ]
         done = subprocess.run([str(python), *words], check=False, capture_output=True, text=True, timeout=INSTALL_S)
         if done.returncode:
             raise NotMeasuredError("xoscar", done.stderr[-500:], f"{python} {' '.join(words)}")

@@ -1,9 +1,11 @@
-"""The metrics sampler: collectors look in threads of their own, this actor puts together what they saw, and tells.
+"""The metrics sampler: collectors look in threads of their own and show what they saw; this actor owns them, and tells.
 
-It never makes a call that may block, so it always answers; that a driver or a file system hangs it sees from outside.
+It never makes a call that may block, so it always answers; that a driver or a file system hangs is seen from outside,
+by the thread that only reads files of the kernel.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -19,22 +21,24 @@ from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
 from .cgroup import Groups
-from .collector import Collected, run
+from .collector import Chore, Collected, run
 from .disks_look import DisksLook
 from .eyes import Eyes, Group
-from .gathering import Gathering, Looked
+from .gathering import Gathering
 from .gpu_watch import GpuWatch
 from .gpus_look import GpusLook
 from .procfs import Kept
 from .report import Reporter
 from .snapshot import Snapshot
 
-WATCH_S = 2.5
-"""Between two looks from outside at what may hang."""
+WATCH_S = 1.0
+"""Between two looks from outside at what may hang, and into the kernel's log."""
 DRAIN_S = 0.5
 """Between two helpings of what was kept while there was no master."""
 SOCKETS_LEAD_S, GPU_LEAD_S = 0.08, 0.03
 """So long before the beat the other threads look: one after the other, and what they saw goes with it."""
+Show = Callable[[tuple[Collected, ...], float], None]
+"""Takes what one wake-up saw, and when the next comes."""
 GPU = "gpu"
 DISKS = "disks"
 
@@ -47,8 +51,8 @@ class _Drain:
     """To itself: send more of what was kept."""
 
 
-class _Watch:
-    """To itself: see whether something hangs."""
+class _Hangs:
+    """To itself: something hangs."""
 
 
 class SamplerActor(Actor):
@@ -68,7 +72,6 @@ class SamplerActor(Actor):
         self._reporter = Reporter(settings.full_report_every, settings.spool_max_bytes)
         self._engines: tuple[EngineFacts, ...] = ()
         self._alerts: tuple[str, ...] = ()
-        self._snapshot = Snapshot(0.0)
         self._disks: tuple[DisksLook, Flag] | None = None
         self._left_out: set[Path] = set()
         self._gpus: GpuWatch | None = None
@@ -79,14 +82,13 @@ class SamplerActor(Actor):
         """Start every collector; the first report comes within an interval, not at one moment everywhere."""
         phase = self.context.rng.random()
         self._beat_s = self.context.now() + phase
-        self._gathering = Gathering(self._tell_self, self.context.now)
+        self._gathering = Gathering(self._publish, self.context.now, self.context.lock())
         for group in self._eyes.groups(self._known_engines, self.context.now):
             flag = self.context.flag()
             self.context.task(group.name, self._collect, group, flag, cancel=flag.set)
         self._begin_disks()
         if self._settings.gpu:
             self._begin_gpus()
-        self.context.after(WATCH_S, _Watch())
         self.context.after((0.2 + 0.8 * phase) * self._settings.report_interval_s, _Report())
         return None
 
@@ -94,17 +96,41 @@ class SamplerActor(Actor):
         return self._engines
 
     def _collect(self, group: Group, flag: Flag) -> None:
-        tell, lead_s = (self._gathering.beat, 0.0) if group.beats else (self._gathering.put, SOCKETS_LEAD_S)
+        gathering = self._gathering
         try:
-            run(group.collectors, flag, self._wall, tell, self._beat_s - lead_s)
+            if group.beats:
+                around = Chore(WATCH_S, self._look_around)
+                run((*group.collectors, around), flag, self._wall, self._saw(gathering.beat), self._beat_s)
+            else:
+                run(group.collectors, flag, self._wall, self._saw(gathering.put), self._beat_s - SOCKETS_LEAD_S)
         finally:
             group.close()
 
-    def _tell_self(self, message: object) -> None:
-        try:
-            self.context.handle.tell(message)
-        except SupervisionError as error:
-            self._log.warning("sample_lost", why=str(error))
+    def _saw(self, show: Show) -> Show:
+        """What a thread shows: with a word of what failed, and with what only the reporter knows."""
+
+        def saw(seen: tuple[Collected, ...], next_s: float) -> None:
+            for one in seen:
+                if one.error:
+                    self._log.warning("collector.failed", collector=one.name, why=one.error)
+            show(tuple(self._with_spool(one) if "agent" in one.rooms else one for one in seen), next_s)
+
+        return saw
+
+    def _with_spool(self, seen: Collected) -> Collected:
+        agent = {**seen.rooms["agent"], "spool_share": round(self._reporter.spool.share, 3)}
+        return replace(seen, rooms={**seen.rooms, "agent": agent})
+
+    def _look_around(self) -> None:
+        """In the beat's thread: what may hang, and the kernel's log."""
+        disks, gpus = self._disks, self._gpus
+        if gpus is not None:
+            gpus.read_log()
+        if (gpus is not None and gpus.hung) or (disks and disks[0].hung(self._settings.disk_timeout_s) is not None):
+            try:
+                self.context.handle.tell(_Hangs())
+            except SupervisionError as error:
+                self._log.warning("not_told", why=str(error))
 
     # -- what may hang ---------------------------------------------------------------------------------------
 
@@ -113,7 +139,8 @@ class SamplerActor(Actor):
         flag = self.context.flag()
         self._disks = (look, flag)
         beat_s = self._beat_s - SOCKETS_LEAD_S
-        self.context.task(DISKS, run, (collector,), flag, self._wall, self._gathering.put, beat_s, cancel=flag.set)
+        put = self._saw(self._gathering.put)
+        self.context.task(DISKS, run, (collector,), flag, self._wall, put, beat_s, cancel=flag.set)
 
     def _begin_gpus(self) -> None:
         settings, kept = self._settings, Kept()
@@ -138,9 +165,9 @@ class SamplerActor(Actor):
         )
         self._gpus = watch
         self.context.task(GPU, watch.look_on, cancel=watch.stop)
-        self.context.task("gpu events", watch.listen, cancel=watch.stop)
+        self.context.task("gpu events", watch.listen, cancel=watch.stop, lingers=True)
 
-    def _watch(self) -> None:
+    def _something_hangs(self) -> None:
         if self._disks is not None:
             look, flag = self._disks
             hung = look.hung(self._settings.disk_timeout_s)
@@ -153,15 +180,13 @@ class SamplerActor(Actor):
             seen = self._gpus.latest()
             if seen.driver and seen.driver.get("hung"):  # its own thread cannot say so
                 rooms = {"gpus": {}, "drivers": {"gpu": seen.driver}}
-                self._seen((Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms),))
+                self._gathering.now((Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms),))
 
     # -- what comes ------------------------------------------------------------------------------------------
 
     def on_message(self, message: object) -> object:
-        """Facts from the rooms, parts from the collectors, time to report."""
+        """Facts from the rooms, time to report, something that hangs."""
         match message:
-            case Looked(parts=parts):
-                self._seen(parts)
             case EnginesChanged(engines=engines):
                 self._engines = engines
             case AlertsChanged(alerts=alerts):
@@ -174,11 +199,13 @@ class SamplerActor(Actor):
             case _Drain():
                 self._drains = False
                 self._send()
-            case _Watch():
-                self._watch()
-                self.context.after(WATCH_S, message)
+            case _Hangs():
+                self._something_hangs()
             case TaskDone(name="gpu"):
-                self._without_gpus()
+                self._gpus = None
+                self._gathering.ended(
+                    GPU, self._wall(), self._settings.gpu_interval_s
+                )  # there is nothing to look at, and that is known now
             case TaskDone(name="gpu events" | "disks"):
                 pass  # a machine without GPUs, or a thread that another took over from
             case TaskDone() | TaskFailed():
@@ -187,34 +214,12 @@ class SamplerActor(Actor):
                 self.context.unhandled(message)
         return None
 
-    def _without_gpus(self) -> None:
-        """There is nothing to look at, and that is known now."""
-        self._gpus = None
-        ended = Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, {}).health() | {"ended": True}
-        collectors = {**self._snapshot.collectors, GPU: ended}
-        self._show(self._snapshot.with_part(self._wall(), {"collectors": collectors}))
-
-    def _seen(self, parts: tuple[Collected, ...]) -> None:
-        snapshot, collectors = self._snapshot, dict(self._snapshot.collectors)
-        for seen in parts:
-            if seen.error:
-                self._log.warning("collector.failed", collector=seen.name, why=seen.error)
-            collectors[seen.name] = seen.health()
-            rooms = seen.rooms
-            if "agent" in rooms:
-                rooms = {**rooms, "agent": {**rooms["agent"], "spool_share": round(self._reporter.spool.share, 3)}}
-            snapshot = snapshot.with_part(seen.at, rooms)
-        self._show(snapshot.with_part(snapshot.at, {"collectors": collectors}))
-
-    def _show(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
-        self._publish(snapshot)
-
     # -- what goes -------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
-        if self._snapshot.at:
-            self._reporter.see(milliseconds(self._snapshot.at), self._snapshot.flat(), self._alerts)
+        snapshot = self._gathering.snapshot
+        if snapshot.at:
+            self._reporter.see(milliseconds(snapshot.at), snapshot.flat(), self._alerts)
             self._send()
         self.context.after(self._settings.report_interval_s, _Report())
 

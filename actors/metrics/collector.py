@@ -86,6 +86,20 @@ class Collector:
         return Collected(self.name, wall(), self.interval_s, ended_s - began_s, rooms, self.errors, self.skipped, error)
 
 
+@dataclass(slots=True)
+class Chore:
+    """What is done on the same schedule and sees nothing: it tells by itself."""
+
+    interval_s: float
+    work: Callable[[], None]
+    due_s: float = 0.0
+
+    def once(self, now: Callable[[], float], _wall: Callable[[], float]) -> None:
+        """Do it, and set the next tick on the schedule."""
+        self.work()
+        self.due_s, _ = next_tick(self.due_s, self.interval_s, now())
+
+
 def next_tick(due_s: float, interval_s: float, now_s: float) -> tuple[float, int]:
     """The next tick after now on the schedule of `due_s`, and how many lie between. Pure."""
     missed = max(0, int((now_s - due_s) / interval_s))
@@ -93,7 +107,7 @@ def next_tick(due_s: float, interval_s: float, now_s: float) -> tuple[float, int
 
 
 def run(
-    collectors: Sequence[Collector],
+    collectors: Sequence[Collector | Chore],
     flag: Waiter,
     wall: Callable[[], float],
     tell: Callable[[tuple[Collected, ...], float], None],
@@ -115,7 +129,9 @@ def run(
         seen: list[Collected] = []
         for collector in collectors:
             if collector.due_s <= now_s + TOGETHER_S:
-                seen.append(collector.once(flag.now, wall))
+                one = collector.once(flag.now, wall)
+                if one is not None:
+                    seen.append(one)
                 if first and beat_s is not None:
                     collector.due_s = on_grid(beat_s, collector.interval_s, collector.due_s)
                 if flag.is_set():

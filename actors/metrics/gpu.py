@@ -5,6 +5,7 @@ wait in `wait_event`. No call here has a deadline, since the vendor's library ha
 outside.
 """
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -66,7 +67,9 @@ class Gpus:
         self._events: Any = None
         self._event: Any = None
         self._wait: Any = None
-        """The library's own function: its answer each second is that nothing came, and an exception is dear."""
+        """The library's own function: its answer most often is that nothing came, and an exception is dear."""
+        self._use = threading.Lock()
+        self._waits = self._ended = self._listens_anew = False
         self.deaf = False
         """Whether the last wait for events failed instead of waiting."""
         self.version = ""
@@ -119,10 +122,12 @@ class Gpus:
         self._listen()
 
     def stop(self) -> None:
-        """Give the library back."""
-        if self._running:
-            self._running = False
-            self._nvml.nvmlShutdown()
+        """Give the library back; while the other thread waits in it, that one does so after its wait."""
+        with self._use:
+            if self._running:
+                self._running, self._ended = False, True
+                if not self._waits:
+                    self._nvml.nvmlShutdown()
 
     def _module(self) -> str:
         """Asked every second: three calls of the kernel, and nothing kept open of a module that may be unloaded."""
@@ -168,7 +173,7 @@ class Gpus:
     def _one(self, kept: _Kept, now_s: float, *, slow: bool) -> Figures:
         if kept.lost and now_s < kept.ask_again_s:
             return {**kept.once, "lost": 1}
-        kept.lost = False
+        was_lost, kept.lost = kept.lost, False
         if kept.asks_once:
             kept.asks_once = False
             self._ask(kept, ONCE, kept.once, now_s)
@@ -180,6 +185,8 @@ class Gpus:
             self._ask_fast(kept, found, now_s)
         if kept.lost:
             return {**kept.once, "lost": 1}
+        if was_lost:
+            self._listens_anew = True  # it is back, and its events with it
         if (
             kept.unsupported.get("memory") == NOT_SUPPORTED
             and "memory_total_bytes" not in found
@@ -229,9 +236,10 @@ class Gpus:
     def _listen(self) -> None:
         """Events of every GPU that has them; asked for more than it has, a GPU would refuse all."""
         nvml = self._nvml
+        self._listens_anew = False
         self._events = nvml.nvmlEventSetCreate()
         self._event, self._wait = nvml.c_nvmlEventData_t(), function_of(nvml.nvmlLib, *WAITS)
-        for kept in self._kept.values():
+        for kept in list(self._kept.values()):
             try:
                 if nvml.nvmlDeviceGetSupportedEventTypes(kept.handle) & XID_EVENT:
                     nvml.nvmlDeviceRegisterEvents(kept.handle, XID_EVENT, self._events)
@@ -241,20 +249,43 @@ class Gpus:
     def wait_event(self, timeout_s: float) -> tuple[str, int] | None:
         """The next (UUID, Xid) within the time, in a thread of its own; None when there was none.
 
-        Without a driver, and once a GPU is lost, it returns at once: then `deaf` is set, and the caller waits itself.
+        Without a driver it returns at once, and so it does when a GPU is lost, since then no wait for its set ends
+        well: a set of those that are left is made. Where the wait itself failed `deaf` is set, and the caller waits.
         """
-        if not self._running or self._events is None:
-            return None
+        with self._use:
+            if not self._running or self._events is None:
+                return None
+            self._waits = True
         event = self._event
-        code = self._wait(self._events, ctypes.byref(event), ctypes.c_uint(int(timeout_s * 1000)))
+        try:
+            if self._listens_anew:
+                self._heard_anew()
+            code = self._wait(self._events, ctypes.byref(event), ctypes.c_uint(int(timeout_s * 1000)))
+        finally:
+            with self._use:
+                self._waits = False
+                if self._ended:
+                    self._ended = False
+                    self._nvml.nvmlShutdown()
         self.deaf = code not in {0, TIMED_OUT}
-        if code:
+        if self.deaf:
+            self._listens_anew = self._codes.get(code, "") in GONE
+        return None if code else self._told(event)
+
+    def _heard_anew(self) -> None:
+        """Without those that are lost, or with one that is back."""
+        with contextlib.suppress(self._nvml.NVMLError):
+            before = self._events
+            self._listen()
+            self._nvml.nvmlEventSetFree(before)
+
+    def _told(self, event: Any) -> tuple[str, int] | None:
+        """Whose event it is; None of one that is the machine's, or of another kind."""
+        if not event.device or event.eventType != XID_EVENT:
             return None
         by_address = {_address(kept.handle): uuid for uuid, kept in list(self._kept.items())}
-        if not event.device:
-            return None  # of the machine, not of a GPU
         uuid = by_address.get(_address(event.device))  # asked for its UUID, a GPU that fell off the bus says nothing
-        return None if uuid is None or event.eventType != XID_EVENT else (uuid, int(event.eventData))
+        return None if uuid is None else (uuid, int(event.eventData))
 
     @property
     def never(self) -> bool:

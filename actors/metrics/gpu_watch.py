@@ -1,6 +1,7 @@
 """Watches the GPUs from outside the driver: two threads own the blocking calls, readers see what they last left.
 
-A driver that hangs keeps its own thread and no other. Then nothing is known of the GPUs, and that is said.
+A driver that hangs keeps its own thread and no other. Then nothing is known of the GPUs, and that is said. The kernel's
+log never blocks: a third thread, which has other things to read, reads it too.
 """
 
 import threading
@@ -20,7 +21,10 @@ from .xid import CLASSES, meaning
 
 HUNG_S = 10.0
 """A look that takes longer is a driver that hangs."""
-EVENT_WAIT_S = 1.0
+EVENT_WAIT_S = 5.0
+"""Of one wait for the driver's events: an event ends it at once, and a stop only after it."""
+DEAF_S = 1.0
+"""Between two tries to wait where the driver does not let us."""
 ECHO_S = 5.0
 """The driver's event and the kernel's line of the same event come within this time of each other."""
 Clock = Callable[[], float]
@@ -57,7 +61,7 @@ def no_gpus() -> GpuLook:
 
 
 class GpuWatch:
-    """`look_on` and `listen` each in a thread of its own until `stop`; `latest` from any."""
+    """`look_on` and `listen` each in a thread of its own until `stop`; `read_log` in one more; `latest` from any."""
 
     def __init__(
         self,
@@ -71,7 +75,8 @@ class GpuWatch:
         beat_s: float | None = None,
         switch: Callable[[], Switch] = threading.Event,
     ) -> None:
-        self._gpus, self._amd, self._kernel_log = gpus, amd, kernel_log
+        self._gpus, self._amd, self._log_file = gpus, amd, kernel_log
+        self._log: KernelLog | None = None
         self._beat_s = clock() if beat_s is None else beat_s
         self._interval_s, self._clock, self._on_event, self._on_look = interval_s, clock, on_event, on_look
         self._echoes: dict[tuple[str, int], tuple[str, float]] = {}
@@ -80,7 +85,7 @@ class GpuWatch:
         self._latest = GpuLook({}, None)
         self._began_s: float | None = None
         """When the look that is under way began."""
-        self._lock = threading.Lock()
+        self._lock, self._log_lock = threading.Lock(), threading.Lock()
         self._xids: dict[str, dict[str, Any]] = {}
         self._kept = procfs.Kept()
         self.took_s = 0.0
@@ -95,11 +100,18 @@ class GpuWatch:
             if self._gpus.never and not self._amd.cards:
                 self._stop.set()
             self._ready.set()
+            with self._log_lock:
+                if not self._stop.is_set():
+                    self._log = KernelLog(self._log_file)
             while not self._stop.wait(self._pause_s()):
                 self._look()
         finally:
             self._gpus.stop()
             self._kept.close()
+            with self._log_lock:
+                if self._log is not None:
+                    self._log.close()
+                    self._log = None
 
     def _pause_s(self) -> float:
         """To the next tick on the grid, which is not the one that this look was."""
@@ -114,7 +126,7 @@ class GpuWatch:
             self._unified(values)
         self._latest, self._began_s = GpuLook(figures, self._gpus.driver()), None
         self.took_s = self._clock() - now_s
-        if figures or self._latest.driver is not None:
+        if (figures or self._latest.driver is not None) and not self._stop.is_set():
             self._on_look()  # of a machine without GPUs there is nothing to say, ever
 
     def _unified(self, figures: Figures) -> None:
@@ -131,34 +143,29 @@ class GpuWatch:
         while not self._ready.wait(EVENT_WAIT_S):
             if self._stop.is_set():
                 return
-        log = KernelLog(self._kernel_log)
-        try:
-            while not self._stop.is_set():
-                self._hear(log)
-        finally:
-            log.close()
+        while not self._stop.is_set():
+            event = self._gpus.wait_event(EVENT_WAIT_S) if self._gpus.running else None
+            if event is not None and not self._stop.is_set():
+                self._happened(*event, source="driver")
+            if not self._gpus.running or self._gpus.deaf:
+                self._stop.wait(DEAF_S)
 
-    def _hear(self, log: KernelLog) -> None:
-        """One wait for the driver, then what the kernel's log has."""
-        event = None
-        if self._gpus.running:
-            event = self._gpus.wait_event(EVENT_WAIT_S)
-        if not self._gpus.running or self._gpus.deaf:
-            self._stop.wait(EVENT_WAIT_S)
-        if event is not None:
-            self._happened(*event, source="driver")
-        for address, code in log.xids():
+    def read_log(self) -> None:
+        """What the kernel's log has, without blocking: what the driver tells while nobody waits is lost."""
+        with self._log_lock:
+            found = [] if self._log is None else self._log.xids()
+        for address, code in found:
             addresses = {figures.get("pci_address"): uuid for uuid, figures in self._latest.gpus.items()}
             if address in addresses:
                 self._happened(addresses[address], code, source="kernel")
 
     def _happened(self, uuid: str, code: int, source: str) -> None:
-        first, at_s = self._echoes.pop((uuid, code), (source, 0.0))
-        if first != source and self._clock() - at_s <= ECHO_S:
-            return  # the other has told of it
-        self._echoes[uuid, code] = (source, self._clock())
         kind, words = meaning(code)
         with self._lock:
+            first, at_s = self._echoes.pop((uuid, code), (source, 0.0))
+            if first != source and self._clock() - at_s <= ECHO_S:
+                return  # the other has told of it
+            self._echoes[uuid, code] = (source, self._clock())
             seen = self._xids.setdefault(uuid, {f"xid_{name}_total": 0 for name in CLASSES})
             seen[f"xid_{kind}_total"] += 1
             seen |= {"xid_code": code, "xid_text": words}
@@ -168,10 +175,16 @@ class GpuWatch:
         """End both threads soon; one that hangs in the driver stays behind."""
         self._stop.set()
 
+    @property
+    def hung(self) -> bool:
+        """Whether the driver keeps a look for too long."""
+        began_s = self._began_s
+        return began_s is not None and self._clock() - began_s > HUNG_S
+
     def latest(self) -> GpuLook:
         """What is known now; while the driver hangs, only that."""
-        began_s, look = self._began_s, self._latest
-        if began_s is not None and self._clock() - began_s > HUNG_S:
+        look = self._latest
+        if self.hung:
             return GpuLook({}, {**(look.driver or {}), "hung": 1})
         none = {f"xid_{name}_total": 0 for name in CLASSES}
         with self._lock:

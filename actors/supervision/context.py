@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from .current import check_fence
@@ -60,22 +61,28 @@ class Context:
         fn: Callable[..., object],
         *args: object,
         cancel: Callable[[], None] | None = None,
+        lingers: bool = False,
     ) -> Task:
         """Run blocking work in a thread that this actor owns; TaskDone or TaskFailed comes as a message.
 
         `cancel` is called by Task.cancel(), and when the actor stops, crashes or hangs; it must make `fn`
-        return soon, and may be called from another thread.
+        return soon, and may be called from another thread. Nobody waits for one that `lingers`: a wait that
+        cannot be broken off, has an end of its own, and has no effect after it.
 
         Raises:
             RuntimeError: the system has no thread left.
 
         """
         check_fence()
-        return self._incarnation.tasks.start(name, fn, args, cancel)
+        return self._incarnation.tasks.start(name, fn, args, cancel, lingers=lingers)
 
     def flag(self) -> Flag:
         """A new flag for a task: its cancellation, its waits and its clock."""
         return Flag(self._incarnation.runtime)
+
+    def lock(self) -> AbstractContextManager[object]:
+        """A new lock for what tasks share; nobody may wait for anything else while holding it."""
+        return self._incarnation.runtime.lock()
 
     def watch(self, handle: Handle, *, each: bool = False) -> None:
         """Get one Terminated when that actor ends for good (with `each`, at every death)."""

@@ -108,6 +108,11 @@ class Hang:
         """Seconds that this message may take."""
         return self.per_message.get(type(message), self.default_s)
 
+    @property
+    def least_s(self) -> float:
+        """Seconds that any message may take, whichever it is."""
+        return min(self.default_s, *self.per_message.values()) if self.per_message else self.default_s
+
 
 @dataclass(frozen=True, slots=True)
 class MailboxSpec:

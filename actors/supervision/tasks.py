@@ -20,11 +20,11 @@ Cancel = Callable[[], None]
 class Task(Token):
     """One piece of work in a thread of its own."""
 
-    __slots__ = ("_cancel", "cancelled", "id", "name", "worker")
+    __slots__ = ("_cancel", "cancelled", "id", "lingers", "name", "worker")
 
-    def __init__(self, id: int, name: str, cancel: Cancel | None) -> None:  # noqa: A002  # the field's name
+    def __init__(self, id: int, name: str, cancel: Cancel | None, *, lingers: bool = False) -> None:  # noqa: A002  # the field's name
         super().__init__()
-        self.id, self.name, self._cancel = id, name, cancel
+        self.id, self.name, self._cancel, self.lingers = id, name, cancel, lingers
         self.cancelled = False
         self.worker: Worker | None = None
 
@@ -45,9 +45,17 @@ class Tasks:
         self._ids = itertools.count(1)
         self._running: dict[int, Task] = {}
 
-    def start(self, name: str, fn: Callable[..., object], args: tuple[object, ...], cancel: Cancel | None) -> Task:
-        """Run `fn(*args)` in a thread named after the actor and `name`."""
-        task = Task(next(self._ids), name, cancel)
+    def start(
+        self,
+        name: str,
+        fn: Callable[..., object],
+        args: tuple[object, ...],
+        cancel: Cancel | None,
+        *,
+        lingers: bool = False,
+    ) -> Task:
+        """Run `fn(*args)` in a thread named after the actor and `name`; `end` does not wait for one that lingers."""
+        task = Task(next(self._ids), name, cancel, lingers=lingers)
         self._running[task.id] = task
         owner = self._owner
         try:
@@ -86,5 +94,7 @@ class Tasks:
         until = self._owner.runtime.now() + timeout_s
         for task in running:
             task.live = False
+            if task.lingers:
+                continue
             if task.worker is not None and not task.worker.join(max(0.0, until - self._owner.runtime.now())):
                 self._owner.report("task_left_behind", severity="warning", reason=task.name)

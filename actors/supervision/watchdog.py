@@ -10,9 +10,20 @@ if TYPE_CHECKING:
     from .runtime import Worker
     from .services import Services
 
+IDLE_SCANS = 6
+"""Intervals between two scans while nobody works."""
+
+
+def _patience_s(incarnation: "Incarnation") -> float:
+    """Whatever it begins next, for so long it is not late: a message, or its end."""
+    return min(incarnation.spec.hang.least_s, incarnation.spec.stop_limit_s)
+
 
 class Watchdog:
-    """Scans every `scan_interval_s`; after a gap (a suspended host) ages count from the scan."""
+    """Scans every `scan_interval_s` while somebody works; after a gap (a suspended host) ages count from the scan.
+
+    While nobody does it scans more rarely, yet soon enough that what begins meanwhile is found no later.
+    """
 
     def __init__(self, services: "Services") -> None:
         self._services = services
@@ -22,6 +33,7 @@ class Watchdog:
         self._worker: Worker | None = None
         self._ended = False
         self._last_scan = services.runtime.now()
+        self._pause_s = self._interval_s
         self._forgive_before = 0.0
         self.overdue: tuple[str, ...] = ()
         """Paths of critical actors that are over the limit of their message."""
@@ -38,29 +50,32 @@ class Watchdog:
 
     def alive(self) -> bool:
         """Whether it scans, and did so lately."""
-        lately = self._runtime.now() - self._last_scan < 10 * self._interval_s
+        lately = self._runtime.now() - self._last_scan < self._pause_s + 9 * self._interval_s
         return self._worker is not None and self._worker.is_alive() and lately
 
     def _run(self) -> None:
         while not self._ended:
             self.scan()
-            self._parker.park(self._interval_s)
+            self._parker.park(self._pause_s)
 
     def scan(self) -> None:
         """Look at every incarnation once."""
         now = self._runtime.now()
-        if now - self._last_scan > 3 * self._interval_s:
+        if now - self._last_scan > self._pause_s + 2 * self._interval_s:
             self._forgive_before = now
         self._last_scan = now
         overdue: list[str] = []
+        pause_s = IDLE_SCANS * self._interval_s
         for incarnation in list(self._services.live.values()):
             since = incarnation.busy_since
+            pause_s = self._interval_s if since else min(pause_s, _patience_s(incarnation))
             if since and self._late(incarnation, since, now) and incarnation.spec.critical:
                 overdue.append(incarnation.cell.path)
             worker = incarnation.worker
             if worker is not None and not worker.is_alive():
                 self._lost(incarnation)
         self.overdue = tuple(overdue)
+        self._pause_s = max(self._interval_s, pause_s)
 
     def _late(self, incarnation: "Incarnation", since: float, now: float) -> bool:
         message = incarnation.message

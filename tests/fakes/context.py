@@ -5,6 +5,7 @@
 """
 
 import random
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -122,7 +123,7 @@ class FakeContext:
         self.timers.append(timer)
         return timer
 
-    def task(self, name: str, fn: Callable[..., object], *args: object, cancel=None) -> FakeTask:
+    def task(self, name: str, fn: Callable[..., object], *args: object, cancel=None, lingers: bool = False) -> FakeTask:
         self.effect()
         self._ids += 1
         task = FakeTask(self._ids, name, fn, args, cancel)
@@ -131,6 +132,9 @@ class FakeContext:
 
     def flag(self) -> Flag:
         return Flag(ThreadRuntime())
+
+    def lock(self) -> object:
+        return threading.Lock()
 
     def watch(self, handle: object, *, each: bool = False) -> None:
         self.watched.append(handle)

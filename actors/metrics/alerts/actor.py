@@ -29,7 +29,7 @@ STATE_KEY = "alerts"
 JOURNAL_S = 10.0
 LOOK_S = 1.0
 """Between two looks without any news: `for` and `keep` go on, and a sampler that fell silent is seen."""
-SAMPLED_LOOK_S = 5.0
+SAMPLED_LOOK_S = 10.0
 """The same while samples come: each of them is a look."""
 STALE_S = 30.0
 TEXT_MAX_CHARS = 4_096

@@ -1,11 +1,14 @@
 """The schedule of collectors: absolute, missed ticks counted, a fault is the collector's own."""
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.metrics.collector import Collector, next_tick, on_grid, run
-from actors.metrics.gathering import NEAR_S, Gathering
+from actors.metrics.collector import Chore, Collected, Collector, next_tick, on_grid, run
+from actors.metrics.gathering import NEAR_S, Gathering, merged
+from actors.metrics.snapshot import Snapshot
 
 
 class Clock:
@@ -113,39 +116,91 @@ def test_a_grid_has_its_ticks_whole_intervals_from_its_beginning(beat_s, interva
     assert (tick - beat_s) / interval_s == pytest.approx(round((tick - beat_s) / interval_s), abs=1e-6)
 
 
-class Told:
-    """A gathering whose time is the test's."""
+def test_a_chore_keeps_the_schedule_and_shows_nothing():
+    clock, done, told = Clock(4.5), [], []
+    chore = Chore(1.0, lambda: done.append(clock.now_s))
+    run((Collector("host", 2.0, lambda: {"host": {}}), chore), clock, lambda: 0.0, lambda *beat: told.append(beat))
+    assert done == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0])
+    assert [[one.name for one in seen] for seen, _ in told] == [["host"], [], ["host"], [], ["host"]]
+    assert [next_s for _, next_s in told] == pytest.approx([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def part(name, **figures):
+    return Collected(name, 5.0, 1.0, 0.0, {"host": figures} if figures else {})
+
+
+class Shown:
+    """A gathering whose time is the test's, and which looks each snapshot brought."""
 
     def __init__(self):
-        self.now_s, self.parts = 0.0, []
-        self.gathering = Gathering(lambda looked: self.parts.append(looked.parts), lambda: self.now_s)
+        self.now_s, self.parts, self.snapshots = 0.0, [], [Snapshot(0.0)]
+        self.gathering = Gathering(self.show, lambda: self.now_s, threading.Lock())
+
+    def show(self, snapshot):
+        before = self.snapshots[-1].collectors
+        self.parts.append({name for name, health in snapshot.collectors.items() if health is not before.get(name)})
+        self.snapshots.append(snapshot)
+
+    def beat(self, *names, next_s):
+        self.gathering.beat(tuple(part(name) for name in names), next_s)
+
+    def put(self, name):
+        self.gathering.put((part(name),))
 
 
 def test_what_is_seen_shortly_before_the_beat_goes_with_it():
-    told = Told()
-    told.gathering.beat(("host 1",), 1.0)
-    told.now_s = 1.0 - NEAR_S / 2
-    told.gathering.put(("gpu",))
-    assert told.parts == [("host 1",)]
-    told.now_s = 1.0
-    told.gathering.beat(("host 2",), 2.0)
-    assert told.parts == [("host 1",), ("gpu", "host 2")]
+    shown = Shown()
+    shown.beat("host", next_s=1.0)
+    shown.now_s = 1.0 - NEAR_S / 2
+    shown.put("gpu")
+    assert shown.parts == [{"host"}]
+    shown.now_s = 1.0
+    shown.beat("host", next_s=2.0)
+    assert shown.parts == [{"host"}, {"gpu", "host"}]
 
 
 @pytest.mark.parametrize("at_s", [0.2, 1.01, 7.0])
-def test_what_is_seen_at_another_time_or_after_a_beat_that_did_not_come_is_told_at_once(at_s):
-    told = Told()
-    told.gathering.beat(("host 1",), 1.0)
-    told.now_s = at_s
-    told.gathering.put(("gpu",))
-    assert told.parts == [("host 1",), ("gpu",)]
+def test_what_is_seen_at_another_time_or_after_a_beat_that_did_not_come_is_shown_at_once(at_s):
+    shown = Shown()
+    shown.beat("host", next_s=1.0)
+    shown.now_s = at_s
+    shown.put("gpu")
+    assert shown.parts == [{"host"}, {"gpu"}]
 
 
 def test_an_event_waits_for_no_beat_and_takes_along_what_does():
-    told = Told()
-    told.gathering.beat(("host 1",), 1.0)
-    told.now_s = 1.0 - NEAR_S / 2
-    told.gathering.put(("gpu",))
-    told.gathering.now(("event",))
-    told.gathering.beat(("host 2",), 2.0)
-    assert told.parts == [("host 1",), ("gpu", "event"), ("host 2",)]
+    shown = Shown()
+    shown.beat("host", next_s=1.0)
+    shown.now_s = 1.0 - NEAR_S / 2
+    shown.put("gpu")
+    shown.gathering.now((part("event"),))
+    shown.beat("host", next_s=2.0)
+    assert shown.parts == [{"host"}, {"gpu", "event"}, {"host"}]
+
+
+def test_a_beat_that_saw_nothing_shows_what_waited_for_it_and_else_nothing():
+    shown = Shown()
+    shown.beat("host", next_s=1.0)
+    shown.now_s = 1.0
+    shown.beat(next_s=1.05)
+    shown.put("gpu")
+    assert shown.parts == [{"host"}]
+    shown.beat(next_s=2.0)
+    assert shown.parts == [{"host"}, {"gpu"}]
+
+
+def test_looks_of_one_moment_are_one_snapshot_and_what_nobody_saw_is_the_same_object():
+    before = Snapshot(1.0, host={"kept": 1, "changed": 1}, disks={"/": {}})
+    parts = (part("host", changed=2), part("docker", docker_up=True), Collected("agent", 6.0, 1.0, 0.0, {"agent": {}}))
+    after = merged(before, parts)
+    assert after.host == {"kept": 1, "changed": 2, "docker_up": True}
+    assert (after.at, after.agent) == (6.0, {})
+    assert after.disks is before.disks
+    assert set(after.collectors) == {"host", "docker", "agent"}
+
+
+def test_a_collector_that_has_nothing_to_look_at_is_shown_as_ended():
+    shown = Shown()
+    shown.gathering.ended("gpu", 5.0, 1.0)
+    assert shown.snapshots[-1].collectors["gpu"]["ended"] is True
+    assert shown.gathering.snapshot is shown.snapshots[-1]

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from actors.facts import EngineFacts
 from actors.metrics.amd import AmdGpus
 from actors.metrics.cgroup import Groups
 from actors.metrics.gpu import Gpus
-from actors.metrics.gpu_watch import HUNG_S, GpuLook, GpuWatch
+from actors.metrics.gpu_watch import DEAF_S, HUNG_S, GpuLook, GpuWatch
 from actors.metrics.gpus_look import GpusLook
 from actors.metrics.kernel_log import KernelLog, address_of
 from actors.metrics.procfs import Kept
@@ -22,7 +21,7 @@ FIRST, SECOND = (f"GPU-00000000-0000-0000-0000-{number:012d}" for number in rang
 
 
 class Watched:
-    """A watch with its two threads; time is the test's."""
+    """A watch with its two threads; time is the test's, and so is the thread that reads the kernel's log."""
 
     def __init__(self, version, amd, log=Path("/nothing")):
         self.now_s, self.events = 0.0, threading.Semaphore(0)
@@ -82,21 +81,75 @@ def test_an_event_comes_at_once_and_is_counted_by_its_class(machine, watched):
     assert "xid_code" not in figures[FIRST]
 
 
-def test_a_wait_that_fails_at_once_is_no_endless_loop(machine, watched, monkeypatch):
-    waits = []
-    real = watched.watch._gpus.wait_event
-    monkeypatch.setattr(
-        watched.watch._gpus, "wait_event", lambda timeout_s: (waits.append(timeout_s), real(timeout_s))[1]
-    )
-    machine.system(**{"fail.nvmlEventSetWait_v2": 15})  # GPU_IS_LOST: what the real one says after a loss
-    wait_until(lambda: watched.watch._gpus.deaf, timeout_s=5, what="the failure is seen")
-    before = len(waits)
-    time.sleep(0.3)  # a loop would turn thousands of times
-    assert len(waits) - before <= 2
+def test_a_wait_that_fails_at_once_is_no_endless_loop(machine, version, tmp_path):
+    """What follows a failed wait is a pause of the runtime's, and nothing turns before it is over."""
+    pauses, waits = [], []
+
+    class Gate(threading.Event):
+        def wait(self, timeout_s=None):
+            pauses.append((timeout_s, len(waits)))
+            if timeout_s == DEAF_S and len(pauses) > 3:
+                self.set()
+            return self.is_set()
+
+    watch = GpuWatch(Gpus(version), AmdGpus(tmp_path), 1.0, lambda: 0.0, lambda: None, switch=Gate)
+    watch._gpus.start()
+    watch._ready.set()
+    pauses.clear()
+    real = watch._gpus.wait_event
+    watch._gpus.wait_event = lambda timeout_s: (waits.append(timeout_s), real(timeout_s))[1]
+    machine.system(**{"fail.nvmlEventSetWait_v2": 999})
+    watch.listen()
+    watch._gpus.stop()
+    assert len(waits) >= 3
+    assert pauses[1:] == [(DEAF_S, number) for number in range(1, len(waits) + 1)], "one pause after each wait"
+
+
+def test_events_of_the_others_are_heard_after_a_gpu_is_lost_and_its_own_when_it_is_back(machine, version):
+    gpus = Gpus(version)
+    gpus.start()
+    gpus.sample(0.0)
+    machine.gpu(0, lost=1)
+    machine.system(**{"fail.nvmlEventSetWait_v2": 15})  # GPU_IS_LOST: what a set with a lost GPU says for ever
+    assert gpus.wait_event(0.1) is None
+    assert gpus.deaf
     machine.system(**{"fail.nvmlEventSetWait_v2": 0})
-    wait_until(lambda: not watched.watch._gpus.deaf, timeout_s=5, what="it waits again")
-    machine.xid(1, 79)
-    assert watched.events.acquire(timeout=5)
+    lost_set = gpus._events
+    assert gpus.wait_event(0.0) is None
+    assert not gpus.deaf
+    assert gpus._events is not lost_set
+    machine.xid(0, 79)
+    machine.xid(1, 31)
+    assert gpus.wait_event(5.0) == (SECOND, 31), "of the lost one nothing is registered"
+    assert gpus.sample(1.0)[FIRST]["lost"] == 1
+    machine.gpu(0, lost=0)
+    assert gpus.sample(100.0)[FIRST]["lost"] == 0
+    assert gpus.wait_event(0.0) is None
+    machine.xid(0, 13)
+    assert gpus.wait_event(5.0) == (FIRST, 13)
+    gpus.stop()
+
+
+def test_the_library_is_given_back_by_the_thread_that_still_waits_in_it(machine, version, monkeypatch):
+    import pynvml
+
+    given = []
+    real = pynvml.nvmlShutdown
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: (given.append(threading.current_thread().name), real()))
+    gpus = Gpus(version)
+    gpus.start()
+    inside, heard = threading.Event(), []
+    wait = gpus._wait
+    gpus._wait = lambda *arguments: (inside.set(), wait(*arguments))[1]
+    thread = threading.Thread(target=lambda: heard.append(gpus.wait_event(30.0)), name="listener")
+    thread.start()
+    assert inside.wait(10)
+    gpus.stop()
+    assert given == []
+    machine.xid(0, 79)
+    thread.join(20)
+    assert (given, heard) == (["listener"], [(FIRST, 79)])
+    assert gpus.wait_event(0.0) is None
 
 
 def test_unified_memory_is_the_machines_own(machine, watched):
@@ -157,7 +210,9 @@ def kernel(machine, version, tmp_path):
 
 def test_what_only_the_kernels_log_says_is_an_event_too_and_an_echo_is_none(machine, kernel):
     watched, write = kernel
+    wait_until(lambda: watched.watch._log, timeout_s=10, what="the log is open")
     write(b"4,1,1,-;NVRM: Xid (PCI:0000:3c:00): 79, pid=1, GPU has fallen off the bus.\n")
+    watched.watch.read_log()
     assert watched.events.acquire(timeout=5)
     assert watched.watch.latest().gpus[SECOND]["xid_fatal_total"] == 1
     machine.xid(1, 79)  # the driver's own event of the same fault
@@ -165,6 +220,7 @@ def test_what_only_the_kernels_log_says_is_an_event_too_and_an_echo_is_none(mach
     assert watched.events.acquire(timeout=5)
     write(b"4,2,2,-;NVRM: Xid (PCI:0000:3b:00): 13, pid=1\n4,3,3,-;NVRM: Xid (PCI:0000:ff:00): 13\n")
     write(b"4,4,4,-;NVRM: Xid (PCI:0000:3b:00): 31, pid=1\n")
+    watched.watch.read_log()
     assert watched.events.acquire(timeout=5)
     figures = watched.watch.latest().gpus
     assert figures[SECOND]["xid_fatal_total"] == 1

@@ -100,6 +100,22 @@ def test_a_task_that_does_not_return_is_left_behind_by_name(world):
     assert [event.reason for event in world.events("task_left_behind", "/root/a")] == ["deaf"]
 
 
+def test_nobody_waits_for_a_task_that_lingers_nor_speaks_of_it(world):
+    gate, told = world.gate(), []
+    system = world.start(world.child("a"), settings=SETTINGS.model_copy(update={"task_join_s": 0.01}))
+
+    def starts(actor):
+        actor.context.task("lingers", gate.wait, cancel=lambda: told.append(1), lingers=True)
+
+    system.handle("/root/a").call(starts)
+    world.until(lambda: gate.arrived, "the task works")
+    assert system.handle("/root").call(StopChild("a")).ok
+    assert told == [1]
+    assert not world.events("task_left_behind")
+    gate.open()
+    assert world.got == []
+
+
 def public(cls):
     return {
         name: list(inspect.signature(member).parameters)

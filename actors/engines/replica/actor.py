@@ -11,9 +11,10 @@ from actors.supervision.messages import TaskDone, TaskFailed
 from protocol.messages.reports import Failure
 
 from . import handover, steps
+from .base import Again, Probe, Retire
 from .handover import Failed, Proven
 from .inquest import Inquest
-from .life import Again, Life, Probe, Retire
+from .life import Life
 from .orders import Order, follow
 from .tries import Tries, boxes_of
 from .update import Outcome, Update

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.harness import NotMeasuredError, Result, Samples, interleave, say
 
 NAME = "engines"
-ROUNDS_STARTS = 15
+ROUNDS_STARTS = 21
 """Odd, and enough that a slow minute of the disk moves no median."""
 DEATHS = 30
 FIFTY = 50
@@ -45,6 +45,12 @@ def run() -> list[Result]:
             return [*place.starts(), *place.deaths(), *place.adoption(), *place.update()]
         except BedError as error:
             raise NotMeasuredError("engines", str(error), "see tests/bed/README.md") from error
+
+
+def noise(samples):
+    """The median, and between what the middle half and all of them lie."""
+    low, high, least, most = (samples.percentile(percent) for percent in (25, 75, 0, 100))
+    return f"median {samples.median:.3f}, half within {low:.3f}..{high:.3f}, all within {least:.3f}..{most:.3f}"
 
 
 class Timed:
@@ -101,50 +107,48 @@ class Place:
     # -- starts and recoveries -------------------------------------------------------------------------------
 
     def starts(self):
-        say("command to serving, a recovery, and docker run with a loop: interleaved")
+        say(f"{ROUNDS_STARTS} rounds: a start and a recovery of the same engine; docker run with a loop")
         bench = self.bench(self.bed.llama_image, "bench-starts", "starts")
+        recoveries = []
         try:
             taken = interleave(
-                {"ours": lambda: self._start(bench), "peer": self._docker_run, "again": lambda: self._recover(bench)},
+                {"ours": lambda: self._start_and_recover(bench, recoveries), "peer": self._docker_run},
                 rounds=ROUNDS_STARTS,
             )
         finally:
             bench.close()
-        ours, peer, again = (taken[name].median for name in ("ours", "peer", "again"))
+        cold, peer = taken["ours"], taken["peer"]
+        again = Samples(tuple(recoveries[-ROUNDS_STARTS:]))  # without those of the warm-up
+        pairs = Samples(tuple(back / start for start, back in zip(cold.values, again.values, strict=True)))
+        for name, samples in (("cold start", cold), ("recovery", again), ("docker run", peer), ("of a pair", pairs)):
+            say(f"{name}: {noise(samples)}")
         return [
-            Result("command_to_serving_s", "s", "lower", ours, peer=peer, peer_name="docker_run", target=1.15),
-            Result("recovery_s", "s", "lower", again, peer=ours, peer_name="cold_start", target=1.2),
+            Result(
+                "command_to_serving_s", "s", "lower", cold.median, peer=peer.median, peer_name="docker_run", target=1.15
+            ),
+            Result("recovery_s", "s", "lower", again.median, peer=cold.median, peer_name="cold_start", target=1.2),
         ]
 
-    def _start(self, bench):
+    def _start_and_recover(self, bench, recoveries):
+        """From the command to serving; then, of the same engine, from Docker's event of its death to serving again."""
         from protocol.messages.commands import EngineStart
 
         number = next(self.numbers)
         command = EngineStart(name="chat", generation=number, spec=bench.spec())
         begun = time.time()
         bench.send(number, command)
-        ready = bench.wait(lambda facts: facts.state == "ready", "ready")
-        took = ready.ready_since - begun  # when it was said, not when it was looked for
+        first = bench.wait(lambda facts: facts.state == "ready", "ready")
+        bench.containers.signal(first.container_id, "SIGKILL")
+        back = bench.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "back")
+        recoveries.append(back.ready_since - self.timed.died[-1])
         self._stop(bench)
-        return took
+        return first.ready_since - begun  # when it was said, not when it was looked for
 
     def _stop(self, bench):
         from protocol.messages.commands import EngineStop
 
         number = next(self.numbers)
         bench.result(bench.send(number, EngineStop(name="chat", generation=number, drain_s=0.0)))
-
-    def _recover(self, bench):
-        from protocol.messages.commands import EngineStart
-
-        number = next(self.numbers)
-        bench.result(bench.send(number, EngineStart(name="chat", generation=number, spec=bench.spec())))
-        first = bench.wait(lambda facts: facts.state == "ready", "ready")
-        bench.containers.signal(first.container_id, "SIGKILL")
-        back = bench.wait(lambda facts: facts.state == "ready" and facts.container_id != first.container_id, "back")
-        took = back.ready_since - self.timed.died[-1]  # from Docker's event of the death
-        self._stop(bench)
-        return took
 
     def _docker_run(self):
         from tests.bed.ports import free_port

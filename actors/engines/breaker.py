@@ -72,6 +72,10 @@ class Breaker:
         """See Containers."""
         self._do(self._inner.start, container_id)
 
+    def wait_detached(self, container_id: str, limit_s: float) -> bool:
+        """See Containers."""
+        return not self._why and self._inner.wait_detached(container_id, limit_s)
+
     def signal(self, container_id: str, name: str) -> None:
         """See Containers."""
         self._do(self._inner.signal, container_id, name)

@@ -29,6 +29,10 @@ PING_S = 3.0
 QUIET_S = 5.0
 """Between two pings while no event comes: a dead peer sends nothing, too."""
 FIRST_BYTES = 65_536
+SINCE_S = 10.0
+"""How far back a death may lie whose container is waited for."""
+DETACH_TICKS = 4
+"""Looks at the clock within the limit of such a wait."""
 EVENT_ACTIONS = ("die", "oom", "destroy", "start")
 
 
@@ -146,6 +150,19 @@ class DockerContainers:
         with _explained("start a container"):
             self._client.start(container_id)
 
+    def wait_detached(self, container_id: str, limit_s: float) -> bool:
+        """See Containers. Docker tells what was before, too: `since` is early, and the container's id is its own."""
+        filters = {"type": ["network"], "event": ["disconnect"]}
+        query = {"since": f"{time.time() - SINCE_S:.3f}", "filters": json.dumps(filters)}
+        host, until, tick_s = self._settings.docker_host, time.monotonic() + limit_s, limit_s / DETACH_TICKS
+        with contextlib.suppress(DockerError, ValueError), _explained("wait for a container's network"):
+            for line in docker_stream.lines(host, "GET", f"{API}/events", query, timeout_s=limit_s, tick_s=tick_s):
+                if line is not None and _attributes(line).get("container") == container_id:
+                    return True
+                if time.monotonic() > until:
+                    return False
+        return False
+
     def signal(self, container_id: str, name: str) -> None:
         """See Containers."""
         with contextlib.suppress(NotFoundError), _explained(f"send {name}"):
@@ -228,13 +245,17 @@ def _observed(raw: Mapping[str, Any]) -> Observed:
     )
 
 
+def _attributes(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = event.get("Actor", {}).get("Attributes", {})
+    return found
+
+
 def _event(raw: Mapping[str, Any]) -> ContainerEvent:
-    actor = raw.get("Actor", {})
-    marks = actor.get("Attributes", {})
+    marks = _attributes(raw)
     code = marks.get("exitCode")
     return ContainerEvent(
         action=str(raw.get("Action", "")),
-        container_id=str(actor.get("ID", "")),
+        container_id=str(raw.get("Actor", {}).get("ID", "")),
         engine=marks.get(labels.LABEL_ENGINE, ""),
         exit_code=int(code) if code is not None and str(code).isdigit() else None,
     )

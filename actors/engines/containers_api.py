@@ -72,6 +72,9 @@ class Containers(Protocol):
     def start(self, container_id: str) -> None:
         """Start it."""
 
+    def wait_detached(self, container_id: str, limit_s: float) -> bool:
+        """Wait until a dead container is off its network; False when that was not seen in time. Never raises."""
+
     def signal(self, container_id: str, name: str) -> None:
         """Send a signal; nothing when it has ended."""
 

@@ -15,7 +15,7 @@ HEAD_MAX_BYTES = 65_536
 LINE_MAX_BYTES = 1 << 20
 PIECE_BYTES = 65_536
 TICK_S = 0.5
-"""Longest time in one read: after it the reader sees an empty line and may end."""
+"""Longest time in one read, unless said otherwise: after it the reader sees an empty line and may end."""
 OK = 200
 
 
@@ -35,8 +35,9 @@ def lines(
     *,
     timeout_s: float,
     headers: Mapping[str, str] | None = None,
+    tick_s: float = TICK_S,
 ) -> Iterator[Any]:
-    """Each line as JSON, and None whenever nothing came for TICK_S; ends when Docker ends the answer.
+    """Each line as JSON, and None whenever nothing came for `tick_s`; ends when Docker ends the answer.
 
     `host` is unix:///PATH or tcp://ADDRESS:PORT; `timeout_s` bounds the connection and each send, not the answer.
 
@@ -49,7 +50,7 @@ def lines(
         words = [f"{method} {path}?{urlencode(query)} HTTP/1.0", "Host: docker", "Content-Length: 0"]
         words += [f"{name}: {value}" for name, value in (headers or {}).items()]
         sock.sendall("\r\n".join([*words, "", ""]).encode())
-        sock.settimeout(TICK_S)
+        sock.settimeout(tick_s)
         rest = b""
         while b"\r\n\r\n" not in rest:
             piece = _piece(sock)

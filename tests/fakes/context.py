@@ -175,15 +175,23 @@ class FakeContext:
         """Run every task that waits, those of other tasks' outcomes too; what each posted, in order."""
         posted = []
         while self.tasks:
-            task = self.tasks.pop(0)
-            try:
-                outcome = TaskDone(task.id, task.name, task.fn(*task.args))
-            except BaseException as error:
-                text = traceback.format_exc()
-                outcome = TaskFailed(task.id, task.name, type(error).__name__, f"{type(error).__name__}: {error}", text)
-            posted.append(outcome)
-            self._deliver(outcome)
+            posted.append(self._run(self.tasks.pop(0)))
         return posted
+
+    def run_task(self, name: str) -> object:
+        """Run the first task of this name alone; what it posted."""
+        task = next(task for task in self.tasks if task.name == name)
+        self.tasks.remove(task)
+        return self._run(task)
+
+    def _run(self, task: FakeTask) -> object:
+        try:
+            outcome: object = TaskDone(task.id, task.name, task.fn(*task.args))
+        except BaseException as error:
+            text = traceback.format_exc()
+            outcome = TaskFailed(task.id, task.name, type(error).__name__, f"{type(error).__name__}: {error}", text)
+        self._deliver(outcome)
+        return outcome
 
     def deliver_told(self) -> list[object]:
         """Hand the actor what it told itself through context.handle."""

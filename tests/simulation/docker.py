@@ -14,6 +14,8 @@ HANG_S = 30.0
 CALL_S = (0.001, 0.02)
 LOAD_S = (2.0, 40.0)
 STREAM_S = 1.0
+DETACH_S = (0.02, 0.3)
+"""From a death until the container is off its network."""
 KILLED, STOPPED = 137, 143
 
 
@@ -29,6 +31,7 @@ class Container:
     exit_code: int = 0
     sick: bool = False
     ends_at: float = float("inf")
+    off_network_at: float = float("inf")
 
     @property
     def engine(self):
@@ -103,6 +106,7 @@ class SimDocker:
     def die(self, container, exit_code):
         if container.running:
             container.running, container.exit_code, container.sick = False, exit_code, False
+            container.off_network_at = self.schedule.now + self.rng.uniform(*DETACH_S)
             self.tell("die", container, exit_code)
 
     def remove(self, container):
@@ -195,6 +199,12 @@ class SimClient:
         found.serves_at = self._runtime.now() + docker.rng.uniform(*LOAD_S)
         docker.on_start(found)
         docker.tell("start", found)
+
+    def wait_detached(self, container_id, limit_s):
+        docker, found = self._docker, self._docker.containers.get(container_id)
+        off_at = found.off_network_at if found is not None and not docker.down else float("inf")
+        self._sleep(max(0.0, min(limit_s, off_at - self._runtime.now())))
+        return self._runtime.now() >= off_at
 
     def signal(self, container_id, name):
         self._call()

@@ -13,7 +13,7 @@ from protocol.messages.reports import Failure
 from . import handover, steps
 from .base import Again, Probe, Retire
 from .handover import Failed, Proven
-from .inquest import Inquest
+from .inquest import Inquest, Late
 from .life import Life
 from .orders import Order, follow
 from .tries import Tries, boxes_of
@@ -62,6 +62,8 @@ class EngineActor(Life):
                 self._observe()
             case handover.NextLook() | handover.Retry():
                 self._update.again(message)
+            case Late():
+                self._inquest.read()
             case Retire():
                 self._retire()
             case say.LookAgain():

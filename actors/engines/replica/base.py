@@ -74,6 +74,8 @@ class Replica(Actor):
             return False
         self._cancel = self.context.flag()
         assert callable(fn)
+        if name != "launch":
+            self._inquest.read()  # only a start goes before the words of the dead
         self._task = self.context.task(name, fn, *args, cancel=self._cancel.set)
         return True
 

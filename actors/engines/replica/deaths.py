@@ -79,7 +79,7 @@ class Deaths(Replica):
         if decision.delay_s:
             self.context.after(decision.delay_s, Again())
         elif death.over:
-            self._launch()  # at once: what is dead is swept away afterwards
+            self._launch(after=self._condemned)  # at once: what is dead is swept away afterwards
         else:
             self._observe()
 

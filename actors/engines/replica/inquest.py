@@ -1,4 +1,4 @@
-"""What is left of an engine that was replaced at once: its words are read beside the next start, then it is removed.
+"""What is left of an engine that was replaced at once: its words are read after the next start, then it is removed.
 
 Docker holds a dead container fast for up to a third of a second, its log too. One that served until now is started
 again whatever its log says, so the log can wait; what it tells puts the cause right afterwards.
@@ -18,6 +18,12 @@ from .world import World
 
 READ, SWEEP = "inquest", "sweep"
 """Tasks beside the steps; one that fails leaves something that the next look clears."""
+LATEST_S = 1.0
+"""A start that takes longer than this, one that brings an image, is not waited for."""
+
+
+class Late:
+    """To the actor itself: the start takes long, so `read` now."""
 
 
 class Inquest:
@@ -25,8 +31,10 @@ class Inquest:
 
     def __init__(self, kind: Kind, world: World, tries: Tries, context: Context, wall: WallClock) -> None:
         self._kind, self._world, self._tries, self._context, self._wall = kind, world, tries, context, wall
+        self._case: tuple[str, int, bool] | None = None
+        """What the reading begins with, until it does."""
         self._read: Death | None = None
-        """Its words are being read."""
+        """Its words are to be read, or being read."""
         self._swept: str | None = None
         """Is to be removed as soon as its words are read."""
 
@@ -36,13 +44,20 @@ class Inquest:
         return name in {READ, SWEEP}
 
     def open(self, container_id: str, exit_code: int, *, oom: bool) -> Death:
-        """The death as far as Docker's event tells it; its words follow."""
+        """The death as far as Docker's event tells it; its words follow, once they are `read`."""
         cause = classify(exit_code, oom_killed=oom, log=(), failures=())
         death = Death(self._wall(), cause, exit_words(exit_code), steps.Autopsy(exit_code, oom, log=()))
         if self._read is None:
             self._read = death
-            self._context.task(READ, self._words, container_id, exit_code, oom)
+            self._case = (container_id, exit_code, oom)
+            self._context.after(LATEST_S, Late())
         return death
+
+    def read(self) -> None:
+        """Its words, if nobody reads them yet: the start is through, or nothing is started."""
+        case, self._case = self._case, None
+        if case is not None:
+            self._context.task(READ, self._words, *case)
 
     def _words(self, container_id: str, exit_code: int, oom: bool) -> steps.Autopsy:
         return steps.autopsy(self._world, container_id, exit_code, oom=oom)

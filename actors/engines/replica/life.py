@@ -82,13 +82,13 @@ class Life(Deaths):
 
     # -- starting --------------------------------------------------------------------------------------------
 
-    def _launch(self) -> None:
+    def _launch(self, after: str | None = None) -> None:
         straight = self._update.straight()
         if straight is not None:  # the one that it was to stand beside is gone
             self._wanted = straight
             self._observe()
             return
-        if self._step("launch", self._run_launch, self._modest()):
+        if self._step("launch", self._run_launch, self._modest(), after):
             self._show("starting", "image, container, start")
 
     def _modest(self) -> say.Wanted:
@@ -99,9 +99,9 @@ class Life(Deaths):
         self._voice.emit("engine.safe_mode", "warning", self._safe_mode)
         return replace(self._wanted, spec=spec)
 
-    def _run_launch(self, wanted: say.Wanted) -> steps.Launched:
+    def _run_launch(self, wanted: say.Wanted, after: str | None) -> steps.Launched:
         progress, turn = self._voice.progress, self._facts.restarts
-        return steps.launch(self._world, wanted, self._kind, progress, self._cancel, wanted.name, turn)
+        return steps.launch(self._world, wanted, self._kind, progress, self._cancel, wanted.name, turn, after)
 
     def _did_launch(self, launched: steps.Launched) -> None:
         seen = launched.seen

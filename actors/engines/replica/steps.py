@@ -23,6 +23,12 @@ from .world import Cancelled, World
 LOG_LINES = 400
 """The cause of a failed start may stand some hundred lines before the end (vLLM)."""
 FIRST_LINES = 40
+DETACH_S = 0.08
+"""Longest wait of a start for the network of the one that died just now.
+
+Docker takes a dead container off its network within some 50 ms of its death. A start that comes in between takes half
+as long again, since both want the same locks; one that waits is the faster one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +117,13 @@ def launch(
     cancelled: Flag,
     holder: str,
     turn: int = 0,
+    after: str | None = None,
 ) -> Launched:
     """Image, model, port, container, start; `holder` is who has the port and the model.
 
-    `turn` counts the containers of this generation: the next one has a name while the dead one is still there.
+    `turn` counts the containers of this generation: the next one has a name while the dead one is still there. `after`
+    is that one, if it died just now: the new container is made at once, and started when Docker is through with the
+    old one.
     """
     spec = wanted.spec
     weights = lease(world.models, spec, holder)
@@ -128,6 +137,8 @@ def launch(
     port = world.ports.reserve(holder, spec.port)
     request = make_request(world, wanted, kind, weights, port, turn)
     container_id = world.containers.create(request)
+    if after is not None:
+        world.containers.wait_detached(after, DETACH_S)
     world.containers.start(container_id)
     return Launched(world.containers.inspect(container_id), weights.size_bytes)
 

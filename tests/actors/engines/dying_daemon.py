@@ -1,4 +1,7 @@
-"""A daemon that kills itself with SIGKILL at one step of an engine's start: run as a process by test_faults.py."""
+"""A daemon that kills itself with SIGKILL at one step of an engine's start, or of its start after a death.
+
+Run as a process by test_faults.py.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ from protocol.messages.commands import EngineStart
 from tests.actors.engines.bench import Bench, OneFolder
 
 WAIT_S = 60
+AFTER_A_DEATH = "wait_detached"
 
 
 class DiesAt:
@@ -46,6 +50,9 @@ def main():
         wrap=lambda inner: DiesAt(inner, told["step"]),
     )
     bench.send(1, EngineStart(name="chat", generation=1, spec=bench.spec(cpus=0.5, memory_bytes=128 << 20)))
+    if told["step"].endswith(AFTER_A_DEATH):
+        ready = bench.wait(lambda facts: facts.state == "ready", "ready")
+        bench.containers.signal(ready.container_id, "SIGKILL")
     time.sleep(WAIT_S)  # it never gets so far
 
 

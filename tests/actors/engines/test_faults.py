@@ -46,9 +46,10 @@ def healthy(facts):
 # -- the daemon ------------------------------------------------------------------------------------------------
 
 STEPS = ("before_image_env", "before_create", "after_create", "before_start", "after_start", "after_inspect")
+STEPS_AFTER_A_DEATH = ("before_wait_detached", "after_wait_detached")
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, *STEPS_AFTER_A_DEATH])
 def test_a_daemon_killed_at_any_step_of_a_start_leaves_one_engine_to_the_next(
     step, tmp_path, docker_engine, odd_image, models, label
 ):

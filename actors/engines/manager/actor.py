@@ -18,6 +18,7 @@ from actors.engines.replica.actor import EngineActor
 from actors.engines.replica.world import World
 from actors.facts import EngineFacts, EnginesChanged, LinkChanged
 from actors.journal import messages as journal
+from actors.journal.words import unsupported
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
@@ -187,12 +188,7 @@ class ManagerActor(Actor):
                 case AgentDrain():
                     self._drain(command_id, enabled=command.enabled)
                 case _:
-                    raise RefusedError(
-                        "E_UNKNOWN_OP",
-                        f"{command.TYPE} was not carried out",
-                        "this version cannot do it",
-                        "update the agent",
-                    )
+                    self._fail(command_id, unsupported(command.TYPE))
         except EngineError as error:
             self._log.warning("command.refused", code=error.code, why=str(error))
             self._fail(command_id, error.failure())

@@ -92,7 +92,8 @@ class Life(Deaths):
             self._show("starting", "image, container, start")
 
     def _modest(self) -> say.Wanted:
-        spec = self._tries.modest(self._wanted.spec)
+        by_fraction = "memory_fraction" in self._kind.traits.features
+        spec = self._tries.modest(self._wanted.spec, by_fraction=by_fraction)
         self._safe_mode = "" if spec is None else f"safe mode: {less(self._wanted.spec, spec)}, for want of memory"
         if spec is None:
             return self._wanted

@@ -120,10 +120,11 @@ class Tries:
         self._memory.remember_boxes(json.dumps(self._boxes).encode())
         return True
 
-    def modest(self, spec: EngineSpec) -> EngineSpec | None:
+    def modest(self, spec: EngineSpec, *, by_fraction: bool) -> EngineSpec | None:
         """The spec with less memory and a shorter context, when memory was what killed it and its spec allows that.
 
-        Each further death for want of memory takes more away, three times at most. None: nothing is to be taken.
+        `by_fraction`: its kind can be told which part of the GPU's memory it may take. Each further death for want of
+        memory takes more away, three times at most. None: nothing is to be taken.
         """
         for_memory = list(takewhile(FOR_MEMORY.__contains__, (str(box["cause"]) for box in reversed(self._boxes))))
         step = min(len(for_memory), len(self._history.deaths)) - SAFE_AFTER + 1
@@ -131,7 +132,7 @@ class Tries:
             return None
         step = min(step, SAFE_STEPS)
         gpus, length = spec.gpus, spec.context_length
-        if gpus.wanted:
+        if gpus.wanted and by_fraction:
             fraction = (gpus.memory_fraction or SAFE_FRACTION) * SAFE_SHARE**step
             gpus = gpus.model_copy(update={"memory_fraction": round(fraction, 3)})
         shorter = None if length is None else max(min(length, SAFE_CONTEXT), length >> step)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.messages.commands import EngineRestart, EngineStart, EngineStop
+from protocol.messages.commands import EngineLogs, EngineRestart, EngineStart, EngineStop
 from protocol.messages.model_source import ModelSource
 from tests.actors.engines.bench import Bench
 
@@ -113,6 +113,13 @@ def test_what_cannot_be_is_refused_and_nothing_is_left(bench, fields, code):
     assert result.error.code == code, result.error
     assert result.error.why
     assert not bench.containers.find(bench.label)
+
+
+def test_what_no_part_of_the_agent_does_is_refused_with_what_to_do_instead(bench):
+    result = bench.result(bench.send(1, EngineLogs(name="chat")))  # the logs have an actor of their own, not here
+    assert (result.state, result.error.code) == ("failed", "E_UNSUPPORTED")
+    assert "engine.logs" in result.error.what
+    assert "newer version of the agent" in result.error.do
 
 
 def test_a022_an_older_generation_is_stale(bench):

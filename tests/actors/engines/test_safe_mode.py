@@ -28,7 +28,8 @@ def after(wanted, *causes):
     tries = Tries(Memory(FakeHandle(), "chat"), History(), ())
     for at, cause in enumerate(causes):
         tries.died(Death(float(at), CAUSES[cause], "exit 1"), wanted.restart, served=True)
-    return tries.modest(wanted)
+    by_fraction = "memory_fraction" in known_kinds()[wanted.kind].traits.features
+    return tries.modest(wanted, by_fraction=by_fraction)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,12 @@ def test_without_gpus_the_context_alone_is_shortened_and_without_either_nothing_
     smaller = after(spec(context_length=4_096), MEMORY, MEMORY)
     assert (smaller.context_length, smaller.gpus.memory_fraction) == (2_048, None)
     assert after(spec(), MEMORY, MEMORY) is None
+
+
+def test_a_kind_that_knows_no_part_of_the_memory_is_given_a_shorter_context_or_nothing():
+    smaller = after(spec("llamacpp", gpus={"count": 1}, context_length=4_096), MEMORY, MEMORY)
+    assert (smaller.context_length, smaller.gpus.memory_fraction) == (2_048, None)
+    assert after(spec("llamacpp", gpus={"count": 1}), MEMORY, MEMORY) is None
 
 
 @pytest.mark.parametrize(("asked", "least"), [(600, SAFE_CONTEXT), (512, 512), (300, 300)])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from .bundle import FEATURE as BUNDLE
 from .channel import Channel, ContentFault, Received
 from .command import SignedCommand, open_command
 from .envelope import cut
@@ -38,6 +39,8 @@ class AgentFacts:
     minimum_version: int = 1
     sent_offset: int = 0
     """Highest offset of our own stream that was ever sent: the master cannot have more."""
+    features: tuple[str, ...] = FEATURES
+    """What it can besides what everybody can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +108,23 @@ class AgentSession:
             instance_id=facts.instance_id,
             certificate_sha256=facts.certificate_sha256,
             keyset_version=self._keyset.version,
-            features=FEATURES,
+            features=facts.features,
             received_offset=facts.received_offset,
         )
         self._hello = seal_step(self._key, Purpose.HELLO, UNBOUND, message)
         return self._hello
 
     def receive(self, frame: bytes, now_ms: int) -> list[AgentEvent]:
-        """What one frame of the master means; ProtocolError when it ends the session."""
+        """What one frame of the master means; ProtocolError when it ends the session, and then nothing of it counts."""
         self._now_ms = now_ms
         if self.channel is None:
             return self._challenged(frame, now_ms)
-        found = self.channel.open(frame)
+        events: list[AgentEvent] = []
+        for found in self.channel.open(frame):
+            events += self._meaning(found, now_ms)
+        return events
+
+    def _meaning(self, found: Received | ContentFault, now_ms: int) -> list[AgentEvent]:
         if isinstance(found, ContentFault):
             return [found]
         if isinstance(found.message, CommandFrame):
@@ -163,7 +171,7 @@ class AgentSession:
             digest(self._hello, frame),
             Auth(version=challenge.version, keyset_version=self._keyset.version),
         )
-        features = tuple(feature for feature in challenge.features if feature in FEATURES)
+        features = tuple(feature for feature in challenge.features if feature in self._facts.features)
         self.channel = Channel(
             key=self._key,
             peer=self._link_public,
@@ -173,6 +181,7 @@ class AgentSession:
             session_id=challenge.session_id,
             bind=session_hash(self._hello, frame, auth),
             peer_has=believed,
+            bundles=BUNDLE in features,
         )
         established = Established(
             challenge.session_id,

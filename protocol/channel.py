@@ -1,19 +1,21 @@
-"""An established session: frames in strict order under one session hash. One object for each side.
+"""An established session: messages in strict order under one session hash. One object for each side.
 
-The inner body is `[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` counts frames in
-this direction and session and must be exactly the next; `offset` is the place of a durable message in its stream, or
-nil; `ack` is the highest offset of the peer's stream that is on our disk.
+A message is `[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` counts messages in this
+direction and session and must be exactly the next; `offset` is the place of a durable message in its stream, or nil;
+`ack` is the highest offset of the peer's stream that is on our disk. A frame carries one message, or with the feature
+`bundle` several.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .bundle import MARK_BYTES, fitting, is_bundle, join, split
 from .codec import decode, encode
-from .envelope import check, cut, seal
+from .envelope import OVERHEAD_BYTES, check, cut, seal
 from .errors import Code, ProtocolError
 from .keys import KeyPair, Purpose
-from .limits import FRAME_MAX_BYTES, INTEGER_MAX
+from .limits import BODY_MAX_BYTES, BUNDLE_FULL_BYTES, BUNDLE_MAX_MESSAGES, FRAME_MAX_BYTES, INTEGER_MAX
 from .messages.base import Message
 from .messages.registry import dump, parse
 from .messages.reports import LogLines
@@ -27,7 +29,7 @@ PublicOf = Callable[[bytes], bytes]
 
 
 class Received(NamedTuple):
-    """One verified, validated message with what its header says. A tuple, since every frame makes one."""
+    """One verified, validated message with what its header says. A tuple, since each message makes one."""
 
     message: Message
     seq: int
@@ -36,6 +38,8 @@ class Received(NamedTuple):
     at_ms: int
     message_id: bytes
     reply_to: bytes | None
+    size_bytes: int
+    """What it counts in its lane (`flow.py`): the size of a frame that carries it alone, whatever carried it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Channel:
     """Seals what we say, opens what the peer says."""
 
     __slots__ = (
+        "_bundles",
         "_inbound",
         "_jump",
         "_key",
@@ -58,6 +63,8 @@ class Channel:
         "_peer",
         "_sent_offset",
         "_table",
+        "_waiting",
+        "_waiting_bytes",
         "bind",
         "peer_ack",
         "received",
@@ -76,19 +83,25 @@ class Channel:
         session_id: bytes,
         bind: bytes,
         peer_has: int = 0,
+        bundles: bool = False,
     ) -> None:
         self._key, self._peer, self._table = key, peer, table
         self._outbound, self._inbound = outbound, inbound
         self.session_id, self.bind = session_id, bind
         self.sent = 0
-        """Frames that we sealed in this session."""
+        """Messages that we put in this session."""
         self.received = 0
-        """Frames of the peer that were in order."""
+        """Messages of the peer that were in order."""
         self.peer_ack = 0
         """Highest offset of our stream that the peer has on its disk."""
         self._sent_offset = peer_has
         """Highest offset that the peer can have: what it had at the handshake, then what was sent."""
         self._jump = False
+        self._bundles = bundles
+        """Whether both sides take several messages in a frame."""
+        self._waiting: list[bytes] = []
+        """Messages that have their number and leave with the next frames. A list: an empty deque takes 600 bytes."""
+        self._waiting_bytes = 0
 
     def bulk(self) -> "Channel":
         """The same session on a second socket, from the agent to the master: purpose and sequence of its own."""
@@ -100,11 +113,57 @@ class Channel:
             inbound=Purpose.BULK,
             session_id=self.session_id,
             bind=self.bind,
+            bundles=self._bundles,
         )
 
     def goes_on(self) -> None:
-        """The peer's frames come on another socket now: some may have been lost with the old, none comes twice."""
+        """The peer's messages come on another socket now: some may have been lost with the old, none comes twice."""
         self._jump = True
+
+    # -- what we say -----------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        message: Message,
+        *,
+        at_ms: int,
+        message_id: bytes,
+        ack: int,
+        offset: int | None = None,
+        reply_to: bytes | None = None,
+    ) -> int:
+        """Our next message, to leave with the next frames; the bytes that it counts in its lane."""
+        head = [message.TYPE, self.session_id, self.sent + 1, ack, offset, at_ms, message_id, reply_to]
+        body = encode([*head, dump(message)])
+        if len(body) > BODY_MAX_BYTES:
+            raise ProtocolError(Code.TOO_LARGE, f"a body has at most {BODY_MAX_BYTES} bytes")
+        self._waiting.append(body)
+        self._waiting_bytes += MARK_BYTES + len(body)
+        self.sent += 1
+        self._sent_offset = max(self._sent_offset, offset or 0)
+        return OVERHEAD_BYTES + len(body)
+
+    @property
+    def room(self) -> bool:
+        """Whether one message more may leave together with those that wait."""
+        if not self._waiting:
+            return True
+        few = self._bundles and len(self._waiting) < BUNDLE_MAX_MESSAGES
+        return few and self._waiting_bytes < BUNDLE_FULL_BYTES
+
+    def frame(self) -> bytes | None:
+        """The next frame: as many of the messages that wait as it takes; None when none waits.
+
+        Frames are in order by the moment in which they are made, so write this one before anybody may ask for another.
+        """
+        waiting = self._waiting
+        if not waiting:
+            return None
+        count = fitting(waiting) if self._bundles else 1
+        body = waiting[0] if count == 1 else join(waiting[:count])
+        self._waiting_bytes -= MARK_BYTES + len(body) if count == 1 else len(body)
+        del waiting[:count]
+        return seal(self._key, self._outbound, self.bind, body)
 
     def seal(
         self,
@@ -116,24 +175,33 @@ class Channel:
         offset: int | None = None,
         reply_to: bytes | None = None,
     ) -> bytes:
-        """The next frame of ours."""
-        head = [message.TYPE, self.session_id, self.sent + 1, ack, offset, at_ms, message_id, reply_to]
-        frame = seal(self._key, self._outbound, self.bind, encode([*head, dump(message)]))
-        self.sent += 1
-        self._sent_offset = max(self._sent_offset, offset or 0)
-        return frame
+        """One message in a frame of its own; nothing else may wait."""
+        assert not self._waiting, "it would leave before this one"
+        self.put(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)
+        return self.frame() or b""
 
-    def open(self, frame: bytes) -> Received | ContentFault:
-        """The peer's next message; a fault of form, key or order raises and ends the session."""
+    # -- what the peer says ----------------------------------------------------------------------------------
+
+    def open(self, frame: bytes) -> list[Received | ContentFault]:
+        """The peer's next messages, in order.
+
+        A fault of form, key or order raises and ends the session, and then nothing of its frame is taken: what is
+        durable comes again with the next session.
+        """
         if len(frame) > FRAME_MAX_BYTES:
             raise ProtocolError(Code.FRAME)
         parts = cut(frame)
         body = check(parts, self._peer(parts.kid), self._inbound, self.bind)
+        if self._bundles and is_bundle(body):
+            return [self._read(message) for message in split(body)]
+        return [self._read(body)]
+
+    def _read(self, body: bytes) -> Received | ContentFault:
         try:
             head = decode(body)
             _check_form(head)
         except ProtocolError as error:
-            self.received += 1  # the peer is known and counted this frame too
+            self.received += 1  # the peer is known and counted this one too
             return ContentFault(error, None, None)
         word, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload = head
         self._check_order(session_id, seq, ack)
@@ -141,13 +209,13 @@ class Channel:
             message = parse(self._table, word, payload)
         except ProtocolError as error:
             return ContentFault(error, message_id, offset)
-        return Received(message, seq, ack, offset, at_ms, message_id, reply_to)
+        return Received(message, seq, ack, offset, at_ms, message_id, reply_to, OVERHEAD_BYTES + len(body))
 
     def _check_order(self, session_id: bytes, seq: int, ack: int) -> None:
         if session_id != self.session_id:
             raise ProtocolError(Code.SESSION)
         if seq != self.received + 1 and not (self._jump and seq > self.received):
-            raise ProtocolError(Code.SEQUENCE, "not the next frame")
+            raise ProtocolError(Code.SEQUENCE, "not the next message")
         self.received, self._jump = seq, False
         # An acknowledgement beyond what was sent would drop from our disk what the peer never saw.
         self.peer_ack = max(self.peer_ack, min(ack, self._sent_offset))

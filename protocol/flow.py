@@ -51,13 +51,13 @@ class Spending:
         self._state_bytes = 0
 
     def may(self, lane: Lane) -> bool:
-        """Whether one more frame of this lane may go: any that begins with something left."""
+        """Whether one more message of this lane may go: any that begins with something left."""
         if lane is Lane.STATE:
             return self._state_bytes < WINDOW_BYTES[lane]
         return self._left.get(lane, 1) > 0
 
     def spend(self, lane: Lane, size_bytes: int, offset: int | None) -> None:
-        """A frame went."""
+        """A message went; its size is that of a frame that carries it alone, whatever carries it."""
         if offset is not None:
             self._unacknowledged.append((offset, size_bytes))
             self._state_bytes += size_bytes
@@ -90,7 +90,7 @@ class Granting:
         self._owed = [0] * len(Lane)
 
     def consumed(self, lane: Lane, size_bytes: int) -> int:
-        """A frame was consumed; the bytes to give back now, or 0 when it is not worth a frame yet."""
+        """A message was consumed; the bytes to give back now, or 0 when it is not worth a frame yet."""
         if lane not in CREDITED:
             return 0
         self._owed[lane] += size_bytes

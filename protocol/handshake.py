@@ -16,7 +16,7 @@ from .messages.base import Message
 from .messages.registry import dump, parse
 
 VERSIONS = (1,)
-FEATURES = ("bulk", "credit")
+FEATURES = ("bulk", "bundle", "credit")
 CONTEXT = b"mosalama/1/session\0"
 
 

@@ -2,6 +2,10 @@
 
 BODY_MAX_BYTES = 65_535
 FRAME_MAX_BYTES = 131_072
+BUNDLE_MAX_MESSAGES = 64
+BUNDLE_FULL_BYTES = 8_192
+"""A sender puts no more together than this; a larger message goes alone. Beyond it a signature's share of a message is
+small, and what comes next by priority would wait."""
 HANDSHAKE_FRAME_MAX_BYTES = 16_384
 HANDSHAKE_MAX_S = 10.0
 STRING_MAX_BYTES = 65_536

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
+from .bundle import FEATURE as BUNDLE
 from .channel import Channel, ContentFault, Received
 from .envelope import cut
 from .errors import Code, ProtocolError
@@ -41,6 +42,7 @@ class MasterSession:
 
     __slots__ = (
         "_agent_has",
+        "_bundles",
         "_certificates",
         "_chain",
         "_challenge",
@@ -76,6 +78,7 @@ class MasterSession:
         self._version = 0
         self._session_id = b""
         self._agent_has = 0
+        self._bundles = False
         self.channel: Channel | None = None
         self.agent: KnownAgent | None = None
         self.skew_ms = 0
@@ -104,13 +107,15 @@ class MasterSession:
         self._version = choose_version(hello.versions, VERSIONS, min(VERSIONS))
         self.skew_ms = check_clock(now_ms, hello.at_ms)
         self.agent, self._hello = agent, greeting.frame
+        features = tuple(feature for feature in hello.features if feature in FEATURES)
+        self._bundles = BUNDLE in features
         newer = self._keyset_document if hello.keyset_version < self._keyset_version else None
         message = Challenge(
             version=self._version,
             nonce=nonce,
             at_ms=now_ms,
             session_id=session_id,
-            features=tuple(feature for feature in hello.features if feature in FEATURES),
+            features=features,
             received_offset=agent.received_offset,
             keyset=newer,
             chain=tuple(document for version, document in self._chain if hello.keyset_version < version)
@@ -141,6 +146,7 @@ class MasterSession:
             session_id=self._session_id,
             bind=session_hash(self._hello, self._challenge, frame),
             peer_has=self._agent_has,
+            bundles=self._bundles,
         )
         self._hello = self._challenge = b""  # a session lives for weeks
         return self.channel
@@ -160,8 +166,8 @@ class MasterSession:
         assert self.channel is not None, "no session yet"
         return check_rotate(message, self._public, self.channel.bind)
 
-    def receive(self, frame: bytes) -> Received | ContentFault:
-        """One message of the agent."""
+    def receive(self, frame: bytes) -> list[Received | ContentFault]:
+        """The messages of one frame of the agent."""
         assert self.channel is not None, "no session yet"
         return self.channel.open(frame)
 

@@ -9,6 +9,7 @@ Whatever keeps it from standing, the chunks then go over the main socket, under 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import structlog
 
@@ -24,6 +25,13 @@ RETRY_S = 60.0
 """After a failure the main socket carries bulk for this long."""
 
 
+class Left(Protocol):
+    """What is told of chunks that left, or were lost with their socket."""
+
+    def __call__(self, items: list[Item], *, sent: bool) -> None:
+        """Tell their owners."""
+
+
 class BulkSocket:
     """For one session. `run` until cancelled; `wake` when chunks may wait."""
 
@@ -32,11 +40,11 @@ class BulkSocket:
         outgoing: Outgoing,
         channel: Channel,
         connect: Callable[[], Awaitable[Connection]],
-        seal: Callable[[Channel, Item], bytes],
-        left: Callable[[Item], None],
+        put: Callable[[Channel, Item], int],
+        left: Left,
     ) -> None:
         self._outgoing, self._channel, self._connect = outgoing, channel, connect
-        self._seal, self._left = seal, left
+        self._put, self._left = put, left
         self._woken = asyncio.Event()
         self._not_before = 0.0
         self._log = structlog.get_logger().bind(actor="link")
@@ -68,9 +76,8 @@ class BulkSocket:
     async def _carry(self, connection: Connection) -> None:
         try:
             while True:
-                while (item := self._outgoing.take(_only_bulk)) is not None:
-                    await connection.send(self._seal(self._channel, item))
-                    self._left(item)
+                while await self._send(connection):
+                    pass
                 self._woken.clear()
                 try:
                     await asyncio.wait_for(self._woken.wait(), IDLE_S)
@@ -79,6 +86,23 @@ class BulkSocket:
                     return
         finally:
             await connection.gone()
+
+    async def _send(self, connection: Connection) -> bool:
+        """One frame of what waits now; whether there was one."""
+        chunks: list[Item] = []
+        while self._channel.room and (item := self._outgoing.take(_only_bulk)) is not None:
+            self._put(self._channel, item)
+            chunks.append(item)
+        frame = self._channel.frame()
+        if frame is None:
+            return False
+        sent = False
+        try:
+            await connection.send(frame)
+            sent = True
+        finally:
+            self._left(chunks, sent=sent)
+        return True
 
 
 def _only_bulk(lane: Lane) -> bool:

@@ -65,7 +65,7 @@ class Talk:
         """The acknowledgement that was said last: in the hello, then in every frame."""
         self._bulk: BulkSocket | None = None
         if BULK_FEATURE in on.established.features and settings.bulk_socket:
-            self._bulk = BulkSocket(desk.outgoing, self._channel.bulk(), self._bulk_connection, self._seal, self._went)
+            self._bulk = BulkSocket(desk.outgoing, self._channel.bulk(), self._bulk_connection, self._put, self._went)
 
     async def run(self) -> None:
         """Raises LinkError or ProtocolError."""
@@ -85,7 +85,8 @@ class Talk:
         except* LinkError as faults:
             raise faults.exceptions[0] from None
         finally:
-            self._tell_dropped(self._desk.outgoing.drop(lambda item: item.offset is not None or item.owner is not None))
+            dropped = self._desk.outgoing.drop(lambda item: item.offset is not None or item.owner is not None)
+            self._went(dropped, sent=False)
 
     async def _keep_fresh(self) -> None:
         files, identity = self._bridge.files, self._on.identity
@@ -136,15 +137,16 @@ class Talk:
     # -- writing ---------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """The only task that sends."""
+        """The only task that sends. What may leave now leaves together; nothing waits for company."""
         desk, connection = self._desk, self._on.connection
         while True:
             self._sort()
             if desk.dropping:
                 raise DroppedError(desk.dropping)
-            item = self._key_item() or desk.outgoing.take(self._may)
-            if item is not None:
-                await self._send(item)
+            chunks = self._gather()
+            frame = self._channel.frame()
+            if frame is not None:
+                await self._send(frame, chunks)
                 continue
             if desk.stopping:
                 await connection.close(1001, "the agent stops")
@@ -152,13 +154,25 @@ class Talk:
             if not await desk.anything(None if self._acked >= desk.ack else ACK_IDLE_S):
                 desk.outgoing.put(self._heartbeat())  # nothing else came along to carry the acknowledgement
 
-    async def _send(self, item: Item) -> None:
-        self._acked = self._desk.ack
-        frame = self._seal(self._channel, item)
-        self._flow.spend(item.lane, len(frame), item.offset)
-        await self._on.connection.send(frame)
-        if item.lane is Lane.BULK:
-            self._went(item)
+    def _gather(self) -> list[Item]:
+        """Put what may leave now into the channel, by priority and credit, a frame of it at most; the chunks in it."""
+        chunks: list[Item] = []
+        while self._channel.room and (item := self._key_item() or self._desk.outgoing.take(self._may)) is not None:
+            self._flow.spend(item.lane, self._put(self._channel, item), item.offset)
+            self._acked = self._desk.ack
+            if item.lane is Lane.BULK:
+                chunks.append(item)
+        return chunks
+
+    async def _send(self, frame: bytes, chunks: list[Item]) -> None:
+        """One of the chunks may leave with the next frame only; if there is none, it is lost as in a socket."""
+        sent = False
+        try:
+            await self._on.connection.send(frame)
+            sent = True
+        finally:
+            self._went(chunks, sent=sent)
+        if chunks:
             await asyncio.sleep(0)  # a socket that takes everything must not keep the reader from its turn
 
     def _key_item(self) -> Item | None:
@@ -180,23 +194,20 @@ class Talk:
             stale = coming.session != number and (coming.offset is not None or coming.owner is not None)
             if stale or not outgoing.put(coming):
                 lost.append(coming)
-        self._tell_dropped(lost)
+        self._went(lost, sent=False)
         if self._bulk is not None:
             self._bulk.wake()
 
-    def _went(self, item: Item) -> None:
-        self._bridge.tell(Left((item,), sent=True))
-
-    def _tell_dropped(self, items: list[Item]) -> None:
+    def _went(self, items: list[Item], *, sent: bool) -> None:
         """Durable items come again with the next session; the owners of chunks are told."""
         chunks = tuple(item for item in items if item.owner is not None)
         if chunks:
-            self._bridge.tell(Left(chunks, sent=False))
+            self._bridge.tell(Left(chunks, sent=sent))
 
-    def _seal(self, channel: Channel, item: Item) -> bytes:
+    def _put(self, channel: Channel, item: Item) -> int:
         now_ms = self._on.session_ms()
         self._desk.sent_offset = max(self._desk.sent_offset, item.offset or 0)
-        return channel.seal(
+        return channel.put(
             item.message,
             at_ms=now_ms,
             message_id=item.message_id or uuid7(now_ms, os.urandom(RANDOM_BYTES)),

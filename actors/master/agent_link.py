@@ -5,6 +5,7 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -169,18 +170,18 @@ class AgentLink:
 
     async def _read(self) -> None:
         while True:
-            frame = await self._frame()
-            found = self.session.receive(frame)
+            messages = self.session.receive(await self._frame())
             self._heard = time.monotonic()
-            if isinstance(found, ContentFault):
-                await self._refuse(found)
-                continue
             self._acknowledged()
-            if found.offset is not None:
-                await self._keep(found)
-            else:
-                await self._take(found)
-                await self._grant(lane_of(found.message, None), len(frame))
+            for found in messages:
+                if isinstance(found, ContentFault):
+                    await self._refuse(found)
+                elif found.offset is not None:
+                    await self._keep(found)
+                else:
+                    await self._take(found)
+                    self._grant(lane_of(found.message, None), found.size_bytes)
+            await self._flush()
 
     def _acknowledged(self) -> None:
         """The agent has more of our stream: there may be room for commands that wait."""
@@ -190,10 +191,10 @@ class AgentLink:
         if full:
             self._writer.stir()
 
-    async def _grant(self, lane: Lane, size_bytes: int) -> None:
+    def _grant(self, lane: Lane, size_bytes: int) -> None:
         due = self._granting.consumed(lane, size_bytes)
         if due and self._credited:
-            await self._send(Credit(channel=lane, bytes=due))
+            self._say(Credit(channel=lane, bytes=due))
 
     async def _refuse(self, fault: ContentFault) -> None:
         error = fault.error
@@ -204,7 +205,7 @@ class AgentLink:
             raise ConnectionResetError("too many faults")
         self._faults = (*self._faults[1 - CONTENT_FAULTS_PER_MIN :], now)
         said = Refused(code=str(error.code), retry=_retry(error), detail=error.detail, field=error.field)
-        await self._send(said, reply_to=fault.message_id)
+        self._say(said, reply_to=fault.message_id)
 
     async def _keep(self, found: Received) -> None:
         """A durable message: on disk first, acknowledged after."""
@@ -230,11 +231,11 @@ class AgentLink:
         await self._master.notify()
 
     async def _take(self, found: Received) -> None:
-        book, rows = self._master.book, self._master.rows
+        book, rows = self._book, self._master.rows
         match found.message:
             case Heartbeat():
                 self._master.heard[self.agent_id] = now_ms()
-                await self._send(Heartbeat(at_ms=now_ms()))  # so that the agent knows that we live
+                self._say(Heartbeat(at_ms=now_ms()))  # so that the agent knows that we live
             case CommandProgress() as progress:
                 await book(rows.progress, self.agent_id, progress.command_id, _plain(dump(progress)), now_ms())
                 await self._master.notify()
@@ -247,12 +248,17 @@ class AgentLink:
                 public = self.session.rotated(rotate)
                 await book(rows.set_next_key, self.agent_id, public)
                 self._log.info("agent.next_key")
-                await self._send(Rotated(kid=rotate_kid(public), overlap_ms=OVERLAP_MS), reply_to=found.message_id)
+                self._say(Rotated(kid=rotate_kid(public), overlap_ms=OVERLAP_MS), reply_to=found.message_id)
             case LogLines() as lines:
                 self._master.streams.put(self.agent_id, lines)
                 await self._master.notify()
             case _:
                 pass
+
+    async def _book(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        """What was answered so far leaves before the disk is waited for."""
+        await self._flush()
+        return await self._master.book(work, *arguments, **named)
 
     async def _refused(self, refused: Refused, reply_to: bytes | None) -> None:
         """The agent took a message of ours not: of a command the operator learns why."""
@@ -261,7 +267,7 @@ class AgentLink:
         if not command_id or refused.retry != "no":
             return  # it was not kept, and comes again
         error = {"code": refused.code, "what": "the agent did not take it", "why": refused.detail, "do": ""}
-        if await self._master.book(self._master.rows.refuse_command, self.agent_id, command_id, error, now_ms()):
+        if await self._book(self._master.rows.refuse_command, self.agent_id, command_id, error, now_ms()):
             await self._master.notify()
 
     # -- writing ---------------------------------------------------------------------------------------------
@@ -281,7 +287,8 @@ class AgentLink:
             await self._commit()
             await self._send_commands()
             if self._ack > self._acked:
-                await self._send(Heartbeat(at_ms=now_ms()))
+                self._say(Heartbeat(at_ms=now_ms()))
+            await self._flush()
 
     async def _send_keyset(self) -> None:
         """A keyset that was published meanwhile, before anything that needs it."""
@@ -290,7 +297,7 @@ class AgentLink:
             return
         before, self._keys = self._keys, keys
         chain = tuple(document for version, document in keys.chain if version > before.keyset.version)
-        await self._send(KeysetFrame(document=keys.keyset.document, chain=chain))
+        self._say(KeysetFrame(document=keys.keyset.document, chain=chain))
         if before.link.kid not in keys.keyset.publics(Role.LINK, now_ms()):
             await self.goodbye()  # this session is signed by a key that holds no more
 
@@ -299,17 +306,23 @@ class AgentLink:
             return
         self._commands_due = False
         rows = await self._master.book(self._master.rows.commands_after, self.agent_id, self._sent)
+        said: list[CommandRow] = []
         for row in rows[:COMMANDS_AT_A_TIME]:
             if not self._flow.may(Lane.STATE):
-                self._commands_due = True
-                return  # its acknowledgements make room
-            await self._send_command(row)
+                self._commands_due = True  # its acknowledgements make room
+                break
+            if await self._send_command(row):
+                said.append(row)
             self._sent = row.offset
+        await self._flush()
+        for row in said:
+            await self._master.book(self._master.rows.mark_command, row.command_id, "sent", now_ms())
         if len(rows) > COMMANDS_AT_A_TIME:
             self.wake()
 
-    async def _send_command(self, row: CommandRow) -> None:
-        book, rows = self._master.book, self._master.rows
+    async def _send_command(self, row: CommandRow) -> bool:
+        """Whether it leaves with the next frames; else the book knows why not."""
+        book, rows = self._book, self._master.rows
         if self._master.too_late(row):
             await book(rows.mark_command, row.command_id, "expired", now_ms())
         elif cut(row.envelope).kid not in self._keys.keyset.publics(Role.COMMAND, now_ms()):
@@ -319,23 +332,30 @@ class AgentLink:
             self._master.audit.refused("command", str(Code.RETIRED), agent=self.agent_id, command_id=row.command_id)
             await self._master.notify()
         else:
-            message_id = await self._send(CommandFrame(envelope=row.envelope), offset=row.offset)
+            message_id = self._say(CommandFrame(envelope=row.envelope), offset=row.offset)
             self._asked[message_id] = row.command_id
             if len(self._asked) > ASKED_MAX:
                 del self._asked[next(iter(self._asked))]
-            await book(rows.mark_command, row.command_id, "sent", now_ms())
+            return True
+        return False
 
-    async def _send(self, message: Message, *, offset: int | None = None, reply_to: bytes | None = None) -> bytes:
-        """Send it; its message id."""
+    def _say(self, message: Message, *, offset: int | None = None, reply_to: bytes | None = None) -> bytes:
+        """Let it leave with the next `_flush`; its message id."""
+        assert self.session.channel is not None
         at_ms = now_ms()
         message_id = uuid7(at_ms, os.urandom(RANDOM_BYTES))
-        frame = self.session.seal(
+        size_bytes = self.session.channel.put(
             message, at_ms=at_ms, message_id=message_id, ack=self._ack, offset=offset, reply_to=reply_to
         )
         self._acked = self._ack
-        self._flow.spend(Lane.CONTROL, len(frame), offset)
-        await self._socket.send_bytes(frame)
+        self._flow.spend(Lane.CONTROL, size_bytes, offset)
         return message_id
+
+    async def _flush(self) -> None:
+        """What was said leaves together. A frame is in the socket's buffer before anybody else can make the next."""
+        assert self.session.channel is not None
+        while (frame := self.session.channel.frame()) is not None:
+            await self._socket.send_bytes(frame)
 
     def watch(self, now_s: float) -> None:
         """A peer that says nothing is dead, whatever we send."""
@@ -345,7 +365,8 @@ class AgentLink:
 
     async def goodbye(self, spread_ms: int = GOODBYE_SPREAD_MS) -> None:
         """The master will be away for a moment."""
-        await self._send(GoAway(after_ms=GOODBYE_AFTER_MS, spread_ms=spread_ms))
+        self._say(GoAway(after_ms=GOODBYE_AFTER_MS, spread_ms=spread_ms))
+        await self._flush()
         await self.close(WSCloseCode.GOING_AWAY, "the master stops")
 
     async def close(self, code: int, reason: str) -> None:

@@ -58,9 +58,9 @@ class BulkDoor:
         async for message in socket:
             if message.type is not WSMsgType.BINARY:
                 raise ProtocolError(Code.FRAME, "only binary frames")
-            found = link.bulk.open(bytes(message.data))
-            if isinstance(found, ContentFault):
-                raise ProtocolError(Code.FRAME, "not a chunk")
-            if isinstance(found.message, LogLines):
-                self._master.streams.put(link.agent_id, found.message)
-                await self._master.notify()
+            for found in link.bulk.open(bytes(message.data)):
+                if isinstance(found, ContentFault):
+                    raise ProtocolError(Code.FRAME, "not a chunk")
+                if isinstance(found.message, LogLines):
+                    self._master.streams.put(link.agent_id, found.message)
+            await self._master.notify()

@@ -41,6 +41,7 @@ class Conversation:
     def __init__(self, socket, session):
         self.socket, self.session = socket, session
         self.done = threading.Event()
+        self.came = []
 
     @property
     def bind(self):
@@ -67,7 +68,9 @@ class Conversation:
     def received(self, wanted):
         """The next message of this kind that the agent sends."""
         while True:
-            found = self.session.receive(self.socket.recv(WAIT_S))
+            if not self.came:
+                self.came = self.session.receive(self.socket.recv(WAIT_S))
+            found = self.came.pop(0)
             if isinstance(found.message, wanted):
                 return found
 

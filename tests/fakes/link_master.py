@@ -39,6 +39,10 @@ class Peer:
     """What the agent had of our stream."""
     ack: int = 0
     granting: Granting = field(default_factory=Granting)
+    came: list[Received] = field(default_factory=list)
+    """Of the last frame, what was not taken yet."""
+    frames: list[tuple[str, ...]] = field(default_factory=list)
+    """The words of the messages of each frame that came."""
 
     async def send(self, message: Message, *, offset: int | None = None) -> None:
         frame = self.session.seal(
@@ -47,11 +51,12 @@ class Peer:
         await self.socket.send_bytes(frame)
 
     async def take(self) -> tuple[Received, int]:
-        """The next message and the size of its frame; ConnectionError at the end."""
-        frame = await _frame(self.socket)
-        found = self.session.receive(frame)
-        assert isinstance(found, Received), found
-        return found, len(frame)
+        """The next message and what it counts in its lane; ConnectionError at the end."""
+        if not self.came:
+            self.came = _good(self.session.receive(await _frame(self.socket)))
+            self.frames.append(tuple(one.message.TYPE for one in self.came))
+        found = self.came.pop(0)
+        return found, found.size_bytes
 
     async def grant(self, found: Received, size: int) -> None:
         """What was taken is consumed: give its credit back, as a master does."""
@@ -111,17 +116,24 @@ class Scripted:
         self.bulk_sockets += 1
         channel = self.channel
         channel.goes_on()
+        came: list[Received] = []
 
         async def take() -> Received:
-            found = channel.open(await _frame(socket))
-            assert not isinstance(found, ContentFault), found
-            return found
+            if not came:
+                came.extend(_good(channel.open(await _frame(socket))))
+            return came.pop(0)
 
         try:
             await self.bulk(take)
         except (ConnectionError, ProtocolError):
             pass
         return socket
+
+
+def _good(found: list[Received | ContentFault]) -> list[Received]:
+    messages = [one for one in found if isinstance(one, Received)]
+    assert messages == found, found
+    return messages
 
 
 async def _frame(socket: web.WebSocketResponse) -> bytes:

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from protocol.agent_session import AgentFacts, AgentSession
 from protocol.enrollment import make_request, open_answer
+from protocol.handshake import FEATURES
 from protocol.keys import KeyPair
 from protocol.messages.reports import Inventory
 from protocol.tokens import assertion, parse_join_token
@@ -61,6 +62,7 @@ class RawAgent:
         self.instance = secrets.token_hex(8)
         self.skew_ms = 0
         self.certificate = b""
+        self.features = FEATURES
 
     @property
     def agent_id(self):
@@ -83,7 +85,7 @@ class RawAgent:
     def hello(self, received=0, key=None):
         """A session that is begun, and its first frame."""
         enrolled = self.enrolled
-        facts = AgentFacts("boot", self.instance, self.certificate, received)
+        facts = AgentFacts("boot", self.instance, self.certificate, received, features=self.features)
         session = AgentSession(enrolled.agent_id, key or self.key, enrolled.keyset, enrolled.roots, facts)
         return session, session.hello(random.randbytes(32), self.now_ms())
 
@@ -106,6 +108,7 @@ class Talk:
         self.agent, self.socket = agent, socket
         self.session = None
         self.frames = []
+        self.came = []
 
     def shake(self):
         self.session, hello = self.agent.hello()
@@ -127,11 +130,11 @@ class Talk:
     def events(self, wanted, limit=200):
         """The first event (or message) of this kind that the master sends."""
         for _ in range(limit):
-            for event in self.session.receive(self.socket.recv(WAIT_S), self.agent.now_ms()):
-                if isinstance(event, wanted):
-                    return event
-                if isinstance(getattr(event, "message", None), wanted):
-                    return event
+            if not self.came:
+                self.came = self.session.receive(self.socket.recv(WAIT_S), self.agent.now_ms())
+            event = self.came.pop(0)
+            if isinstance(event, wanted) or isinstance(getattr(event, "message", None), wanted):
+                return event
         raise AssertionError(f"no {wanted} came")
 
     def closed(self):

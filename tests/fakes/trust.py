@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from protocol.agent_session import AgentFacts, AgentSession
+from protocol.handshake import FEATURES
 from protocol.keys import KeyPair
 from protocol.keyset import Keyset, KeysetBody, KeysetKey, Roots, open_keyset, sign_keyset
 from protocol.master_session import KnownAgent, MasterSession
@@ -63,6 +64,16 @@ class Pair:
     def from_agent(self, message, **changes) -> bytes:
         return self.agent.seal(message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
 
+    def together(self, side: str, *said) -> bytes:
+        """One frame of a side ("agent" or "master") with all these messages, or (message, changes)."""
+        channel = getattr(self, side).channel
+        for one in said:
+            message, changes = one if isinstance(one, tuple) else (one, {})
+            channel.put(message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
+        frame = channel.frame()
+        assert channel.frame() is None, "they need more than one frame"
+        return frame
+
 
 def pair(
     *,
@@ -73,8 +84,9 @@ def pair(
     sent: int = 0,
     certificate: bytes = b"",
     certificates: frozenset[bytes] = frozenset(),
+    features: tuple[str, ...] = FEATURES,
 ) -> Pair:
-    facts = AgentFacts("boot", "instance", certificate, 0, minimum, sent)
+    facts = AgentFacts("boot", "instance", certificate, 0, minimum, sent, features)
     agent = AgentSession(AGENT, key("agent"), agent_keyset or keyset(), ROOTS, facts)
     master = MasterSession(
         key(link),

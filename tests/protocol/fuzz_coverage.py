@@ -8,12 +8,19 @@ import argparse
 import importlib.util
 import sys
 
-WHERE = ("protocol.codec", "protocol.envelope", "protocol.channel", "protocol.command", "protocol.handshake")
-WHERE += ("protocol.keyset", "protocol.enrollment", "protocol.tokens", "protocol.messages.registry")
+WHERE = ("protocol.codec", "protocol.envelope", "protocol.bundle", "protocol.channel", "protocol.command")
+WHERE += (
+    "protocol.handshake",
+    "protocol.keyset",
+    "protocol.enrollment",
+    "protocol.tokens",
+    "protocol.messages.registry",
+)
 
 
 def targets():
     """Parsers by number: what a stranger, a known agent, a known master and an operator's file can reach."""
+    from protocol.bundle import split
     from protocol.codec import decode
     from protocol.command import open_command
     from protocol.enrollment import open_request
@@ -41,6 +48,7 @@ def targets():
 
     return (
         cut,
+        split,
         decode,
         known,
         command,

@@ -8,6 +8,7 @@ import random
 import resource
 import time
 
+from protocol.bundle import join
 from protocol.codec import encode
 from protocol.envelope import seal
 from protocol.errors import ProtocolError
@@ -39,6 +40,11 @@ def mutate(rng: random.Random, frame: bytes) -> bytes:
     return bytes(data)
 
 
+def numbered(both, seq: int) -> bytes:
+    """A good body of the master with this number."""
+    return encode(["heartbeat", both.agent.channel.session_id, seq, 0, None, NOW_MS, b"i" * 16, None, {"at_ms": 1}])
+
+
 def run(frames: int, seed: int) -> dict[str, int]:
     """How many frames ended in which outcome; anything but a declared error is raised."""
     rng = random.Random(seed)
@@ -49,7 +55,9 @@ def run(frames: int, seed: int) -> dict[str, int]:
         encode(["command", both.agent.channel.session_id, 1, 0, 1, NOW_MS, b"i" * 16, None, {"envelope": b"x" * 90}]),
         encode([AGENT, 1, [1, {"a": [True, None, 1.5]}]]),
     ]
+    bodies += [join(bodies), join([numbered(both, seq) for seq in range(1, 5)])]
     plain = [both.from_master(Heartbeat(at_ms=1)), both.from_agent(CommandAccepted(command_id="0" * 32)), both.hello]
+    plain += [both.together(side, Heartbeat(at_ms=1), Heartbeat(at_ms=2)) for side in ("agent", "master")]
     for number in range(frames):
         if number % 1_000 == 0:
             both = pair().shake()
@@ -57,6 +65,9 @@ def run(frames: int, seed: int) -> dict[str, int]:
             frame = mutate(rng, rng.choice(plain))
         else:  # a known peer that sends nonsense: its signature holds
             body = mutate(rng, rng.choice(bodies))[:60_000]
+            if rng.random() < 0.2:  # a bundle whose form holds, with nonsense in it
+                body = join([mutate(rng, rng.choice(bodies)) for _ in range(rng.randint(2, 4))])
+            both.agent.channel.received = 0
             frame = seal(key("link"), Purpose.TO_AGENT, both.agent.channel.bind, body)
         for receive in (lambda data: both.agent.receive(data, NOW_MS), both.master.receive, both.master.greet):
             _count(outcomes, receive, frame)

@@ -18,7 +18,7 @@ def command(name="command", agent=AGENT, message=None, ttl_ms=60_000):
 
 def test_a_session_carries_messages_both_ways():
     both = pair().shake()
-    found = both.master.receive(both.from_agent(CommandAccepted(command_id="0" * 32), offset=7))
+    (found,) = both.master.receive(both.from_agent(CommandAccepted(command_id="0" * 32), offset=7))
     assert (found.offset, found.seq, found.message.command_id) == (7, 1, "0" * 32)
     (event,) = both.agent.receive(both.from_master(Heartbeat(at_ms=1), ack=7), NOW_MS)
     assert isinstance(event, Received)
@@ -114,4 +114,5 @@ def test_an_event_keeps_its_figures():
     event = Event(
         event_id="0" * 32, at_ms=1, kind="k", severity="info", subject="s", text="t", fields={"a": 1, "b": None}
     )
-    assert both.master.receive(both.from_agent(event, offset=1)).message == event
+    (found,) = both.master.receive(both.from_agent(event, offset=1))
+    assert found.message == event

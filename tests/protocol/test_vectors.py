@@ -1,5 +1,6 @@
 """The vectors, read as a stranger would: by offsets and PyNaCl alone, then by both sides of the protocol."""
 
+import io
 import json
 
 import msgpack
@@ -55,8 +56,20 @@ def test_every_bad_frame_is_refused_with_its_code(row):
 
 
 def test_the_result_of_the_vectors_opens_on_the_masters_side():
-    found = after_the_command().master.receive(bytes.fromhex(GOOD["result, seq 1 of the agent"]["frame"]))
+    (found,) = after_the_command().master.receive(bytes.fromhex(GOOD["result, seq 1 of the agent"]["frame"]))
     assert (found.message.state, found.offset, STORED["agent_id"]) == ("done", 1, AGENT)
+
+
+@pytest.mark.parametrize("side", ["agent", "master"])
+def test_a_stranger_can_take_a_bundle_apart_and_sees_which_message_is_bad(side):
+    row = GOOD[f"a bundle, seq 2 to 4 of the {side}"]
+    parts = list(msgpack.Unpacker(io.BytesIO(bytes.fromhex(row["body"]))))
+    assert [msgpack.unpackb(part)[2] for part in parts] == [2, 3, 4]
+    both = after_the_command()
+    both.master.receive(bytes.fromhex(GOOD["result, seq 1 of the agent"]["frame"]))
+    frame = bytes.fromhex(row["frame"])
+    first, bad, last = both.master.receive(frame) if side == "agent" else both.agent.receive(frame, NOW_MS)
+    assert (first.message.at_ms, bad.error.code, last.message.at_ms) == (1, "E_SCHEMA", 3)
 
 
 @pytest.mark.parametrize("name", wire_schemas.files())

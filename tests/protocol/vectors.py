@@ -6,11 +6,13 @@ Ed25519 is deterministic (RFC 8032), so the same keys, times and nonces always g
 import json
 from pathlib import Path
 
+from protocol.bundle import join, split
 from protocol.command import seal_command
 from protocol.enrollment import make_answer, make_request, open_request
-from protocol.envelope import cut
+from protocol.envelope import cut, seal
 from protocol.errors import CLOSES, Code
 from protocol.keys import UNBOUND, Purpose, digest
+from protocol.limits import BUNDLE_MAX_MESSAGES
 from protocol.messages.commands import AgentStatus, EngineStart
 from protocol.messages.control import CommandFrame, Heartbeat
 from protocol.messages.engine_spec import EngineSpec
@@ -64,6 +66,7 @@ def _frames() -> tuple[list[dict], list[dict]]:
     answer = make_answer(open_request(request), TOKEN.mac_key, key("token"), AGENT, ROOTS, document(), "access")
     command = both.from_master(CommandFrame(envelope=start), offset=1)
     result = both.from_agent(CommandResult(command_id=(b"c" * 16).hex(), state="done"), offset=1, ack=1)
+    together = _together()
     good = [
         _good("enrollment request", request, "agent", Purpose.ENROL_REQUEST, UNBOUND),
         _good("enrollment answer", answer, "token", Purpose.ENROL_ANSWER, digest(request)),
@@ -73,6 +76,8 @@ def _frames() -> tuple[list[dict], list[dict]]:
         _good("command, inner", start, "command", Purpose.COMMAND, known),
         _good("command, seq 1 of the master", command, "link", Purpose.TO_AGENT, hash_),
         _good("result, seq 1 of the agent", result, "agent", Purpose.TO_MASTER, hash_),
+        _good("a bundle, seq 2 to 4 of the master", together["master"], "link", Purpose.TO_AGENT, hash_),
+        _good("a bundle, seq 2 to 4 of the agent", together["agent"], "agent", Purpose.TO_MASTER, hash_),
     ]
     bad = [
         _bad("the same frame again", command, Code.SEQUENCE),
@@ -82,8 +87,38 @@ def _frames() -> tuple[list[dict], list[dict]]:
         _bad("one byte more", command + b"\0", Code.FRAME),
         _bad("a command by the link key", both.from_master(CommandFrame(envelope=stolen), offset=2), Code.ROLE),
         _bad("a number left out", _skipping(both), Code.SEQUENCE),
+        *(_bad(name, _sealed(both, body), code) for name, body, code in _broken(cut(together["master"]).body)),
     ]
     return good, bad
+
+
+def _together() -> dict[str, bytes]:
+    """A bundle of each side, behind the first frame of the same session; the second message is refused by itself."""
+    both = pair().shake()
+    both.from_master(Heartbeat(at_ms=1))
+    both.from_agent(Heartbeat(at_ms=1))
+    unknown = Heartbeat.model_construct(at_ms=-1)
+    said = (Heartbeat(at_ms=1), unknown, Heartbeat(at_ms=3))
+    return {side: both.together(side, *said) for side in ("agent", "master")}
+
+
+def _broken(body: bytes) -> list[tuple[str, bytes, Code]]:
+    """A bundle of the master that is none any more, or none in this order."""
+    first, second, third = split(body)
+    return [
+        ("a bundle of one message", join([first]), Code.FRAME),
+        ("a bundle whose last length lies", join([first, second])[: -len(second)] + second[:-1], Code.FRAME),
+        ("a bundle with a byte behind", body + b"\0", Code.FRAME),
+        ("a bundle with an empty message", join([first, b""]), Code.FRAME),
+        ("a bundle in a bundle", join([first, join([second, third])]), Code.FRAME),
+        ("a bundle of too many", join([first] * (BUNDLE_MAX_MESSAGES + 1)), Code.FRAME),
+        ("a bundle in another order", join([first, third, second]), Code.SEQUENCE),
+        ("a message twice in a bundle", join([first, first]), Code.SEQUENCE),
+    ]
+
+
+def _sealed(both, body: bytes) -> bytes:
+    return seal(key("link"), Purpose.TO_AGENT, both.agent.channel.bind, body)
 
 
 def _skipping(both) -> bytes:

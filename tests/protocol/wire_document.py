@@ -39,15 +39,31 @@ agent's id.
 
 ## The handshake
 `hello` (agent), `challenge` (master), `auth` (agent). The session hash is BLAKE2b-256 of `"mosalama/1/session" + NUL`
-and the three complete frames. Clocks may differ by at most 300 s. A keyset in a `challenge` or a `keyset` comes with
-every document between the agent's and itself that changed the roots (`chain`), oldest first: each is signed by a
-threshold of the roots before it and of its own. The upgrade carries `Authorization: Bearer` and an access token or an
-assertion; the key of `hello` must be the one that the access token is bound to.
+and the three complete frames, so no feature can be taken out on the way. The features are `bulk`, `bundle` and
+`credit`; a session has those that `hello` offers and `challenge` repeats. Clocks may differ by at most 300 s. A
+keyset in a `challenge` or a `keyset` comes with every document between the agent's and itself that changed the roots
+(`chain`), oldest first: each is signed by a threshold of the roots before it and of its own. The upgrade carries
+`Authorization: Bearer` and an access token or an assertion; the key of `hello` must be the one that the access token
+is bound to.
 
 ## A body in a session
-`[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`. `seq` is exactly the next in this
-direction. `offset` is the place of a durable message in its sender's stream, or nil. `ack` is the highest offset of the
-peer's stream that is on disk; one beyond what was sent is ignored.
+A body is one message, or with the feature `bundle` several.
+
+A message is `[type, session_id, seq, ack, offset, at_ms, message_id, reply_to, payload]`, so its first byte is `99`.
+`seq` counts messages and is exactly the next in this direction. `offset` is the place of a durable message in its
+sender's stream, or nil. `ack` is the highest offset of the peer's stream that is on disk; one beyond what was sent is
+ignored.
+
+A bundle is two messages or more, at most 64, one after another and nothing else. Each is `c5`, its length as an
+unsigned 16-bit number, and its bytes, which are what they would be alone; so the first byte of the body is `c5`. One
+signature covers the whole. The lengths cut it before any parser runs. An empty message, a bundle in a bundle, one
+message, too many, or lengths that do not come out end the session (`E_FRAME`).
+
+Each message of a bundle is judged by itself. One that is refused (`E_DECODE`, `E_SCHEMA`, ...) counts its number and
+is told by itself, and its neighbours are taken. A fault that ends the session (`E_SEQ`, `E_SID`, `E_ROLE`, ...)
+anywhere in a frame takes the whole frame with it: nothing of it is taken, and what is durable comes again with the
+next session. A sender never waits to fill a bundle. A side that did not agree on `bundle` gets one message in a
+frame, and refuses a bundle as it refuses any body that is no message (`E_DECODE`).
 
 ## A command
 The payload of `command` is an envelope of its own, sealed by a command key with purpose `cmd`:
@@ -69,8 +85,9 @@ yet it tries again within `spread_ms` each time, eight times in all, and from th
 ## Lanes
 Four, by strict priority: control, state (every message with an offset), figures (`report`, `command.progress`), bulk
 (`log.lines`). At most 256 KiB of state may be unacknowledged. With the feature `credit`, a sender has 128 KiB each
-for figures and bulk, counted in whole frames; it begins a frame while something is left, and gets back with
-`credit` (`channel` 2 or 3) what the receiver has consumed. More than the window is taken for the window.
+for figures and bulk; it sends a message while something is left, and gets back with `credit` (`channel` 2 or 3) what
+the receiver has consumed. More than the window is taken for the window. A message counts the bytes of a frame that
+carries it alone, its body and 81 more, whatever carries it.
 
 With the feature `bulk`, the agent may open a second WebSocket at `/v1/bulk` while its session stands, with a token for
 that door. It sends `log.lines` only, sealed under the hash of the main session with purpose `bulk-a2m` and a `seq` of

@@ -43,7 +43,8 @@ def asyncapi() -> dict:
         "channels": {
             "link": {
                 "address": "/v1/link",
-                "description": "One WebSocket, subprotocol mosalama.v1, binary frames, no compression.",
+                "description": "One WebSocket, subprotocol mosalama.v1, binary frames, no compression. "
+                "With the feature bundle a frame carries several messages, each as it would be alone.",
                 "messages": {model.TYPE: _at("messages", model.TYPE) for model in {*FROM_AGENT, *FROM_MASTER}},
             }
         },

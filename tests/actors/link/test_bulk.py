@@ -7,18 +7,21 @@ import time
 
 import pytest
 
+from actors.link.bulk import BulkSocket
 from actors.link.conversation import Bridge
+from actors.link.errors import DroppedError
 from actors.link.identity import IdentityFiles
 from actors.link.loop import LinkLoop
 from actors.link.messages import Left, SessionDown, SessionUp
-from actors.link.outgoing import Item
+from actors.link.outgoing import Item, Outgoing
 from benchmarks.link_fleet import make_world
 from config.link import LinkSettings
 from protocol.flow import WINDOW_BYTES, Lane
-from protocol.messages.control import Heartbeat
-from protocol.messages.reports import Inventory, LogLines
+from protocol.messages.control import Heartbeat, Refused
+from protocol.messages.reports import CommandProgress, Inventory, LogLines, Report
 from tests.fakes.link_master import scripted, serve
 from tests.fakes.listener import Listener
+from tests.fakes.trust import NOW_MS, pair
 
 CHUNK_CHARS = 16_000
 
@@ -26,7 +29,7 @@ CHUNK_CHARS = 16_000
 class World:
     """A scripted master in a thread, and a link loop in another."""
 
-    def __init__(self, folder, *, bulk=None, grants=True, silent=False, **settings):
+    def __init__(self, folder, *, bulk=None, grants=True, silent=False, early=(), **settings):
         ((agent_id, key),) = make_world(folder, 1)
         state = folder / "agent"
         state.mkdir()
@@ -65,6 +68,8 @@ class World:
         known |= {"first_retry_max_s": 0.05, "retry_max_s": 0.1}
         bridge = Bridge(self.told.tell, time.time, lambda: Inventory(values={}), IdentityFiles(state), random.Random(1))
         self.link = LinkLoop(LinkSettings(**(known | settings)), bridge, 0)
+        for item in early:
+            self.link.put(item)
         self._agent = threading.Thread(target=self.link.run, name="link-under-test")
         self._agent.start()
 
@@ -128,6 +133,99 @@ def test_a_master_that_gives_no_credit_gets_a_window_and_still_every_heartbeat(w
     beats = len(one.main.of(Heartbeat))
     one.main.wait(Heartbeat, lambda _: len(one.main.messages) > 0 and len(one.main.of(Heartbeat)) > beats + 3)
     assert len(one.main.of(LogLines)) <= most
+
+
+def test_what_waits_leaves_in_one_frame_by_priority(world):
+    progress = [Item(Lane.FIGURES, CommandProgress(command_id=f"{n:032x}", stage="s")) for n in range(10)]
+    one = world(early=[*progress, Item(Lane.CONTROL, Refused(code="E_BUSY", retry="later"))])
+    one.main.wait(CommandProgress, lambda said: said.command_id == f"{9:032x}", timeout_s=30)
+    frames = one.script.peer.frames
+    assert any(len(words) > 10 for words in frames), frames
+    words = [word for frame in frames for word in frame]
+    assert words.index("error") < words.index("command.progress")
+    assert [said.command_id for said in one.main.of(CommandProgress)] == [f"{n:032x}" for n in range(10)]
+
+
+def test_what_is_large_goes_alone(world):
+    report = Report(at_ms=1, full=True, values={f"name.{n}": "x" * 250 for n in range(40)})
+    items = [Item(Lane.FIGURES, report), *(Item(Lane.CONTROL, Refused(code="E_BUSY", retry="no")) for _ in range(3))]
+    one = world(early=items)
+    one.main.wait(Report, timeout_s=30)
+    assert ("report",) in one.script.peer.frames
+
+
+class Socket:
+    """Keeps what it is sent; the frame with this number is its last."""
+
+    def __init__(self, last=1_000):
+        self.frames, self._left = [], last
+
+    async def send(self, frame):
+        self._left -= 1
+        if self._left == 0:
+            raise DroppedError("the socket is gone")
+        self.frames.append(frame)
+
+    async def gone(self):
+        pass
+
+
+def chunks(count, chars=100):
+    return [
+        LogLines(stream="0" * 32, sequence=number, engine="e", lines=("x" * chars,)) for number in range(1, count + 1)
+    ]
+
+
+def carried(socket, messages):
+    """The second socket with these chunks, until all of their owners were told: their frames, and who was told what."""
+    both, outgoing, told = pair().shake(), Outgoing(), []
+    for message in messages:
+        outgoing.put(Item(Lane.BULK, message))
+
+    def put(channel, item):
+        return channel.put(item.message, at_ms=NOW_MS, message_id=b"i" * 16, ack=0)
+
+    async def connect():
+        return socket
+
+    async def main():
+        done = asyncio.Event()
+
+        def left(items, *, sent):
+            told.extend((item.message.sequence, sent) for item in items)
+            if len(told) == len(messages):
+                done.set()
+
+        bulk = BulkSocket(outgoing, both.agent.channel.bulk(), connect, put, left)
+        bulk.wake()
+        running = asyncio.create_task(bulk.run(done.set))
+        async with asyncio.timeout(20):
+            await done.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(main())
+    theirs = both.master.channel.bulk()
+    return [[found.message.sequence for found in theirs.open(frame)] for frame in socket.frames], told
+
+
+def test_chunks_that_wait_share_a_frame_of_the_second_socket():
+    frames, told = carried(Socket(), chunks(5))
+    assert frames == [[1, 2, 3, 4, 5]]
+    assert told == [(number, True) for number in range(1, 6)]
+
+
+def test_large_chunks_have_a_frame_each():
+    frames, told = carried(Socket(), [*chunks(3, 4_000), chunks(4)[3]])
+    assert frames == [[1], [2], [3, 4]]
+    assert told == [(number, True) for number in range(1, 5)]
+
+
+def test_the_owner_of_a_chunk_that_was_lost_with_its_socket_is_told():
+    """It gives no further chunk before it knows what became of this one."""
+    frames, told = carried(Socket(last=1), chunks(2))
+    assert frames == []
+    assert told == [(1, False), (2, False)]
 
 
 def test_a_master_that_says_nothing_is_dropped_whatever_is_sent_to_it(world):

@@ -1,4 +1,4 @@
-"""The catalogue of bad input and attacks: ninety-six numbers, what must come out, and where it is shown.
+"""The catalogue of bad input and attacks: numbers, what must come out, and where it is shown. 97 to 103 are of bundles.
 
 `python -m tests.protocol.attacks.catalogue > docs/attacks.md`. A test keeps every number covered and the page true.
 A test belongs to a row by its name (`test_a042_...`) or by the id of one of its cases (`a042_...`).
@@ -106,7 +106,14 @@ ROWS = """\
 93 update_zip_slip, wrong hash, too long: refused
 94 broker_bypass: EACCES
 95 peer_cred: refused
-96 fuzz: declared errors only, memory flat"""
+96 fuzz: declared errors only, memory flat
+97 bundle_replay: closed 4409
+98 bundle_bad_message: that one refused, its neighbours taken
+99 bundle_reordered, repeated, gap: closed 4409, nothing of the frame taken
+100 bundle_lengths, one, empty, nested, trailing, too many: closed 4400, nothing of the frame taken
+101 bundle_not_agreed: E_DECODE, nothing of the frame taken
+102 bundle_other_session: closed 4401
+103 bundle_of_faults: told one by one, closed 4422 at the fourth"""
 WRITTEN = {
     66: "No command names a path inside a model, and the store makes every file of a version itself; what an operator"
     " puts there by hand is the machine's own. The store's tests are beside `actors/downloads`.",

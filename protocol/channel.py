@@ -178,7 +178,9 @@ class Channel:
         """One message in a frame of its own; nothing else may wait."""
         assert not self._waiting, "it would leave before this one"
         self.put(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)
-        return self.frame() or b""
+        frame = self.frame()
+        assert frame is not None
+        return frame
 
     # -- what the peer says ----------------------------------------------------------------------------------
 

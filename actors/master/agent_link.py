@@ -201,6 +201,7 @@ class AgentLink:
         self._master.audit.refused("message", str(error.code), agent=self.agent_id, field=error.field)
         now = time.monotonic()
         if len(self._faults) == CONTENT_FAULTS_PER_MIN and now - self._faults[0] < 60.0:
+            await self._flush()  # those before it were told
             await self.close(4422, "too many faults")
             raise ConnectionResetError("too many faults")
         self._faults = (*self._faults[1 - CONTENT_FAULTS_PER_MIN :], now)

@@ -172,6 +172,8 @@ def test_a103_many_bad_messages_in_one_frame_count_one_by_one(wild):
     with wild.agent().talk() as talk, Audited(wild, "message", "E_UNKNOWN_OP", 4):
         bodies = [encode(head(talk, seq=seq, word="exec")) for seq in range(1, BUNDLE_MAX_MESSAGES + 1)]
         talk.socket.send(body_of(talk, join(bodies)))
+        said = talk.session.receive(talk.socket.recv(10), talk.agent.now_ms())
+        assert [one.message.code for one in said] == ["E_UNKNOWN_OP"] * 3
         ended(talk, 4422)
 
 

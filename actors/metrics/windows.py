@@ -46,6 +46,31 @@ class Window:
         return (self._kept[-1][1] - self._kept[0][1]) / self.covers_s
 
 
+class Slowed:
+    """Shares of the last `span_s` seconds' looks at which a GPU was slowed for heat, and by its power brake."""
+
+    def __init__(self, span_s: float) -> None:
+        self.span_s = span_s
+        self._kept: deque[tuple[float, bool, bool]] = deque()
+        self._hot = self._braked = 0
+
+    def add(self, at_s: float, thermal: bool, brake: bool) -> None:
+        """One more look; what is older than the span is forgotten, but for one that spans it."""
+        kept = self._kept
+        kept.append((at_s, thermal, brake))
+        self._hot += thermal
+        self._braked += brake
+        while len(kept) > 2 and (kept[1][0] <= at_s - self.span_s or len(kept) > SAMPLES_MAX):
+            _, hot, braked = kept.popleft()
+            self._hot -= hot
+            self._braked -= braked
+
+    def shares(self) -> tuple[float | None, float | None]:
+        """Of all looks that are kept."""
+        count = len(self._kept)
+        return (self._hot / count, self._braked / count) if count else (None, None)
+
+
 class Grown:
     """What a counter grew by in the last `span_s` seconds, of one that seldom moves: its steps alone are kept."""
 
@@ -66,6 +91,11 @@ class Grown:
         self._before = value
         while self._steps and self._steps[0][0] <= at_s - self.span_s:
             self._total -= self._steps.popleft()[1]
+
+    @property
+    def rests(self) -> bool:
+        """Whether the same value again, whenever it comes, would change nothing."""
+        return self._seen != 1 and not self._steps
 
     def growth(self) -> float | None:
         """Over the span; None before the second value."""

@@ -12,6 +12,7 @@ from actors.api.actor import Put
 from actors.facts import EngineFacts, EnginesChanged
 from actors.figures import ROOMS
 from actors.metrics.alerts.derive import Signals
+from actors.metrics.alerts.rule import Rules
 from actors.metrics.alerts.rules import DEFAULT_RULES
 from actors.metrics.alerts.state import Memory, Moment
 from actors.metrics.alerts.step import step
@@ -296,7 +297,7 @@ def test_a_program_that_the_kernel_kills_in_a_container_that_lives_on_is_one_ale
             nonlocal now_s, memory
             now_s += 5.0
             signals.snapshot_is(Snapshot(1.0, **look.look((engine,))), now_s)
-            memory, new = step(DEFAULT_RULES, memory, signals.samples(now_s, {"engine"}), Moment(now_s, now_s))
+            memory, new = step(Rules(DEFAULT_RULES), memory, signals.samples(now_s, {"engine"}), Moment(now_s, now_s))
             told.extend(new)
             return told
 

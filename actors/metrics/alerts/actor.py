@@ -21,7 +21,7 @@ from config.metrics import MetricsSettings
 from protocol.messages.reports import Alert as AlertMessage
 
 from .derive import Signals
-from .rule import Rule
+from .rule import Rule, Rules
 from .state import Alert, Memory, Moment, Transition, decode, encode, fingerprint
 from .step import causes, firing, step
 
@@ -55,8 +55,7 @@ class AlertsActor(Actor):
         wall: WallClock,
     ) -> None:
         off = set(settings.alerts_off)
-        self._settings, self._rules = settings, tuple(rule for rule in rules if rule.name not in off)
-        self._by_name = {rule.name: rule for rule in self._rules}
+        self._settings, self._rules = settings, Rules(tuple(rule for rule in rules if rule.name not in off))
         self._node, self._journal, self._observers, self._wall = node, journal_handle, tuple(observers), wall
         self._memory = Memory()
         self._shown: tuple[AlertFacts, ...] = ()
@@ -139,14 +138,14 @@ class AlertsActor(Actor):
     def _show(self) -> None:
         """Tell the observers when the set of alerts that are on has changed, or whether they are known."""
         now_s = self.context.now()
-        shown = tuple(self._facts(alert, now_s) for alert in firing(self._memory) if alert.rule in self._by_name)
+        shown = tuple(self._facts(alert, now_s) for alert in firing(self._memory) if alert.rule in self._rules.by_name)
         if shown != self._shown:
             self._shown = shown
             for observer in self._observers:
                 self._tell(observer, AlertsChanged(shown))
 
     def _facts(self, alert: Alert, now_s: float) -> AlertFacts:
-        rule = self._by_name[alert.rule]
+        rule = self._rules.by_name[alert.rule]
         return AlertFacts(
             fingerprint=fingerprint(self._node, alert.rule, alert.scope, alert.subject),
             rule=alert.rule,

@@ -133,7 +133,7 @@ class Signals:
         for scope, subjects in values.items():
             before = self._told.get(scope, {})
             found[scope] = {
-                subject: {name for name, value in figures.items() if name not in old or old[name] != value}
+                subject: {name for name, value in figures.items() if old.get(name, NOTHING) != value}
                 for subject, figures in subjects.items()
                 if (old := before.get(subject, NOTHING)) != figures
             }

@@ -99,9 +99,12 @@ class Rule:
     inhibited_by: tuple[Inhibition, ...] = ()
     raised_by: frozenset[str] = field(init=False, repr=False, compare=False)
     """Signals of `when`: while none of them changes, what is not raised stays so."""
+    words: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """What stands in the text in braces."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "raised_by", frozenset(test.signal for test in self.when))
+        object.__setattr__(self, "words", tuple(name for _, name, _, _ in Formatter().parse(self.text) if name))
         if self.scope not in SIGNALS:
             raise RuleError(self.name, f"no scope {self.scope!r}; there are: {', '.join(SIGNALS)}")
         if not self.when:
@@ -111,7 +114,7 @@ class Rule:
         if self.kind is Kind.STICKY and self.clear:
             raise RuleError(self.name, "a sticky alert has no other end than a boot")
         known = SIGNALS[self.scope]
-        for signal in (*(test.signal for test in (*self.when, *self.clear)), *self._words()):
+        for signal in (*(test.signal for test in (*self.when, *self.clear)), *self.words):
             if signal != SUBJECT and signal not in known:
                 raise RuleError(self.name, f"the scope {self.scope} has no signal {signal!r}")
         self._agrees()
@@ -122,9 +125,6 @@ class Rule:
             for end in self.clear:
                 if test.signal == end.signal and _overlap(test, end):
                     raise RuleError(self.name, f"{test} and {end} can hold at once")
-
-    def _words(self) -> tuple[str, ...]:
-        return tuple(name for _, name, _, _ in Formatter().parse(self.text) if name)
 
     def raised(self, figures: Figures) -> bool | None:
         """Whether the condition holds: False as soon as one part is false, None when the rest is not known."""
@@ -152,8 +152,33 @@ class Rule:
 
     def say(self, subject: str, figures: Figures) -> str:
         """The text with its values; one that is not known is a question mark."""
-        known = {name: _plain(figures.get(name)) for name in self._words()}
+        known = {name: _plain(figures.get(name)) for name in self.words}
         return self.text.format_map(known | {SUBJECT: subject})
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules in their order, causes before what follows from them, and which of them a signal may raise."""
+
+    all: tuple[Rule, ...]
+    by_name: Mapping[str, Rule] = field(init=False, repr=False, compare=False)
+    number: Mapping[str, int] = field(init=False, repr=False, compare=False)
+    """Name -> place in the order."""
+    of_scope: Mapping[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    raised_by: Mapping[tuple[str, str], tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    """Scope and signal -> rules that speak of it in `when`."""
+
+    def __post_init__(self) -> None:
+        of_scope: dict[str, tuple[int, ...]] = {}
+        raised_by: dict[tuple[str, str], tuple[int, ...]] = {}
+        for number, rule in enumerate(self.all):
+            of_scope[rule.scope] = (*of_scope.get(rule.scope, ()), number)
+            for signal in rule.raised_by:
+                raised_by[rule.scope, signal] = (*raised_by.get((rule.scope, signal), ()), number)
+        object.__setattr__(self, "by_name", {rule.name: rule for rule in self.all})
+        object.__setattr__(self, "number", {rule.name: number for number, rule in enumerate(self.all)})
+        object.__setattr__(self, "of_scope", of_scope)
+        object.__setattr__(self, "raised_by", raised_by)
 
 
 def _overlap(test: Test, end: Test) -> bool:

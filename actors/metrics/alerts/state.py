@@ -4,6 +4,7 @@ Durations are kept on the monotonic clock, moments for people on the wall clock:
 On disk a monotonic moment is its age, so that the time without a daemon counts for nothing.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from .rule import Figures, Severity
 
 FORMAT = 1
 DIGEST_BYTES = 10
+FINGERPRINTS_KEPT = 256
+"""Of alerts that are on, which are shown at each look."""
 
 
 class Phase(StrEnum):
@@ -123,6 +126,7 @@ class Transition:
     flapping: bool = False
 
 
+@functools.lru_cache(maxsize=FINGERPRINTS_KEPT)
 def fingerprint(node: str, rule: str, scope: str, subject: str) -> str:
     """One alert for ever: of what it is about, never of its value or text."""
     words = f"{node}\0{rule}\0{scope}\0{subject}".encode()

@@ -5,12 +5,12 @@ between what is so and what the master heard becomes transitions. So an alert th
 a storm to calm) is told later, if it still holds, and nothing is told twice.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from types import MappingProxyType
 
-from .rule import OPERATORS, Figures, Kind, Rule
+from .rule import OPERATORS, Figures, Kind, Rule, Rules
 from .state import Alert, Bucket, Memory, Moment, Phase, Samples, Transition
 
 FLAPS = 6
@@ -28,36 +28,42 @@ REMOVED = "it is no longer there"
 
 Found = dict[tuple[str, str], Alert]
 Subjects = Mapping[str, Figures]
-NO_SIGNAL: frozenset[str] = frozenset()
+Fresh = Mapping[str, Mapping[str, AbstractSet[str]]]
 NOBODY: Mapping[str, None] = MappingProxyType({})
 
 
-def step(rules: Sequence[Rule], memory: Memory, samples: Samples, now: Moment) -> tuple[Memory, tuple[Transition, ...]]:
+def step(rules: Rules, memory: Memory, samples: Samples, now: Moment) -> tuple[Memory, tuple[Transition, ...]]:
     """One look."""
     found: Found = dict(memory.alerts)
-    held = {STORM_SCOPE: _held_back(memory)}
-    values = {**held, **samples.values}
+    values = {STORM_SCOPE: _held_back(memory), **samples.values}
     remembered: dict[str, dict[str, None]] = {}  # in order: two runs of one history are to be the same
     for name, subject in memory.alerts:
         remembered.setdefault(name, {})[subject] = None
-    changed = None if samples.fresh is None else {scope: _signals(fresh) for scope, fresh in samples.fresh.items()}
-    for rule in rules:
+    for number in sorted(_due(rules, values, samples.fresh, remembered)):
+        rule = rules.all[number]
         subjects, known = values.get(rule.scope), remembered.get(rule.name, NOBODY)
-        if subjects and samples.fresh is not None and changed is not None and rule.scope in changed:
+        fresh = None if samples.fresh is None else samples.fresh.get(rule.scope)
+        if subjects and fresh is not None:
             # Of the others nothing is remembered, and the same figures as before would say the same.
-            names = () if rule.raised_by.isdisjoint(changed[rule.scope]) else samples.fresh[rule.scope]
-            subjects = {name: subjects[name] for name in (*names, *known) if name in subjects}
-        if subjects:
-            for subject, figures in _suspects(rule, subjects, known):
-                _look(found, rule, subject, figures, now)
+            subjects = {name: subjects[name] for name in (*fresh, *known) if name in subjects}
+        for subject, figures in _suspects(rule, subjects or {}, known):
+            _look(found, rule, subject, figures, now)
     if found:
-        _sweep(found, {rule.name: rule for rule in rules}, samples, now)
-    return _tell(found, rules, memory, now)
+        _sweep(found, rules.by_name, samples, now)
+    return _tell(found, rules.by_name, memory, now)
 
 
-def _signals(fresh: Mapping[str, AbstractSet[str]]) -> AbstractSet[str]:
-    """Every signal that changed anywhere in a scope."""
-    return NO_SIGNAL.union(*fresh.values()) if fresh else NO_SIGNAL
+def _due(rules: Rules, values: Mapping[str, Subjects], fresh: Fresh | None, remembered: Iterable[str]) -> set[int]:
+    """Rules that this look may change: one of their signals is another, or they remember something."""
+    due = {rules.number[name] for name in remembered if name in rules.number}
+    for scope, subjects in values.items():
+        changed = None if fresh is None else fresh.get(scope)
+        if changed is None:
+            due.update(rules.of_scope.get(scope, ()) if subjects else ())
+        elif changed:
+            for signal in set().union(*changed.values()):
+                due.update(rules.raised_by.get((scope, signal), ()))
+    return due
 
 
 def _held_back(memory: Memory) -> dict[str, Figures]:
@@ -200,7 +206,9 @@ def _sweep(found: Found, rules: Mapping[str, Rule], samples: Samples, now: Momen
 # -- what is told ------------------------------------------------------------------------------------------------
 
 
-def _tell(found: Found, rules: Sequence[Rule], memory: Memory, now: Moment) -> tuple[Memory, tuple[Transition, ...]]:
+def _tell(
+    found: Found, known: Mapping[str, Rule], memory: Memory, now: Moment
+) -> tuple[Memory, tuple[Transition, ...]]:
     told: list[Transition] = []
     buckets: dict[str, Bucket] = {}
     waiting: dict[str, list[Alert]] = {}
@@ -209,7 +217,6 @@ def _tell(found: Found, rules: Sequence[Rule], memory: Memory, now: Moment) -> t
             waiting.setdefault(alert.rule, []).append(alert)
     if not waiting and not memory.buckets:
         return Memory(MappingProxyType(found), sequence=memory.sequence), ()
-    known = {rule.name: rule for rule in rules}
     for name in dict.fromkeys((*waiting, *memory.buckets)):
         bucket = _filled(memory.buckets.get(name), now)
         for alert in sorted(waiting.get(name, ()), key=lambda one: one.starts_at):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from actors.metrics.alerts.rule import Rules
 from actors.metrics.alerts.rules import DEFAULT_RULES
 from actors.metrics.alerts.state import Memory, Moment, Samples
 from actors.metrics.alerts.step import step
@@ -142,7 +143,7 @@ class Run:
         while self.now_s < until:
             samples = Samples({self.rule.scope: {"it": figures}})
             moment = Moment(self.now_s, 1_000_000 + self.now_s, boot_id)
-            self.memory, told = step((self.rule,), self.memory, samples, moment)
+            self.memory, told = step(Rules((self.rule,)), self.memory, samples, moment)
             self.heard += [(self.now_s, one.state) for one in told]
             figures, self.now_s = once, self.now_s + 1
 

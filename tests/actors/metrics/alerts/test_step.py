@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.metrics.alerts.rule import Inhibition, Kind, Rule, RuleError, Test, checked
+from actors.metrics.alerts.rule import Inhibition, Kind, Rule, RuleError, Rules, Test, checked
 from actors.metrics.alerts.rules import DEFAULT_RULES
 from actors.metrics.alerts.signals import SIGNALS
 from actors.metrics.alerts.state import Memory, Moment, Phase, Samples, decode, encode, fingerprint
@@ -15,6 +15,7 @@ from actors.metrics.alerts.step import FLAP_QUIET_S, FLAPS, STORM_BURST, STORM_P
 
 Test.__test__ = False  # a comparison, not a case
 SIGNAL = "late_intervals"
+RULES = Rules(DEFAULT_RULES)
 
 
 def rule(name="late", **changes):
@@ -29,7 +30,7 @@ class Run:
     def look(self, whole=(), boot_id="one", scope="collector", **subjects):
         values = {name: {SIGNAL: value} for name, value in subjects.items()}
         moment = Moment(self.now_s, self.now_s, boot_id)
-        self.memory, told = step(self.rules, self.memory, Samples({scope: values}, frozenset(whole)), moment)
+        self.memory, told = step(Rules(self.rules), self.memory, Samples({scope: values}, frozenset(whole)), moment)
         self.heard += told
         self.now_s += 1
         return [(one.rule, one.subject, one.state) for one in told]
@@ -240,7 +241,7 @@ def test_for_any_storm_the_limit_holds_and_what_is_on_is_told_in_the_end(looks):
 def test_of_subjects_without_memory_exactly_what_is_raised_is_remembered(scope, data):
     values = st.one_of(st.none(), st.just("words"), st.integers(-1, 6), st.floats(0.0, 200.0))
     figures = data.draw(st.dictionaries(st.sampled_from(sorted(SIGNALS[scope])), values))
-    memory, _ = step(DEFAULT_RULES, Memory(), Samples({scope: {"one": figures}}), Moment(1_000.0, 5_000.0))
+    memory, _ = step(RULES, Memory(), Samples({scope: {"one": figures}}), Moment(1_000.0, 5_000.0))
     raised = {rule.name for rule in DEFAULT_RULES if rule.scope == scope and rule.raised(figures)}
     assert {name for name, _ in memory.alerts} == raised
 
@@ -272,8 +273,8 @@ def test_to_leave_out_what_did_not_change_changes_nothing(data):
         now = Moment(1_000.0 + 40 * turn, 5_000.0 + 40 * turn)
         fresh = {scope: {name: _changed(before.get(name, {}), figures) for name, figures in values.items()}}
         fresh = {scope: {name: signals for name, signals in fresh[scope].items() if signals or name not in before}}
-        all_of_it, heard = step(DEFAULT_RULES, all_of_it, Samples({scope: values}), now)
-        fresh_alone, told = step(DEFAULT_RULES, fresh_alone, Samples({scope: values}, fresh=fresh), now)
+        all_of_it, heard = step(RULES, all_of_it, Samples({scope: values}), now)
+        fresh_alone, told = step(RULES, fresh_alone, Samples({scope: values}, fresh=fresh), now)
         assert said(told) == said(heard)
         assert dict(fresh_alone.alerts) == dict(all_of_it.alerts)
         before = values

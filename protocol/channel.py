@@ -120,6 +120,11 @@ class Channel:
         """The peer's messages come on another socket now: some may have been lost with the old, none comes twice."""
         self._jump = True
 
+    def lose(self) -> None:
+        """What waits was lost with its socket; its numbers are used up."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
     # -- what we say -----------------------------------------------------------------------------------------
 
     def put(

@@ -85,6 +85,7 @@ class BulkSocket:
                     await connection.close()
                     return
         finally:
+            self._channel.lose()  # by the next socket others may have gone over the main one
             await connection.gone()
 
     async def _send(self, connection: Connection) -> bool:

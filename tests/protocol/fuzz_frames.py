@@ -19,6 +19,8 @@ from tests.fakes.trust import AGENT, NOW_MS, key, pair
 from tests.protocol.fuzz_values import PARSERS
 
 TOKENS = (b"\xc0", b"\xdf\xff\xff\xff\xff", b"\xc7\x01\x05x", b"\x91" * 40, b"\xcf" + b"\xff" * 8, b"\xff", b"\x00" * 9)
+TO_AGENT, TO_MASTER = ("link", Purpose.TO_AGENT), ("agent", Purpose.TO_MASTER)
+"""Who signs for a side, and for what."""
 
 
 def mutate(rng: random.Random, frame: bytes) -> bytes:
@@ -67,8 +69,9 @@ def run(frames: int, seed: int) -> dict[str, int]:
             body = mutate(rng, rng.choice(bodies))[:60_000]
             if rng.random() < 0.2:  # a bundle whose form holds, with nonsense in it
                 body = join([mutate(rng, rng.choice(bodies)) for _ in range(rng.randint(2, 4))])
-            both.agent.channel.received = 0
-            frame = seal(key("link"), Purpose.TO_AGENT, both.agent.channel.bind, body)
+            side, (signer, purpose) = rng.choice(((both.agent, TO_AGENT), (both.master, TO_MASTER)))
+            side.channel.received = 0
+            frame = seal(key(signer), purpose, side.channel.bind, body)
         for receive in (lambda data: both.agent.receive(data, NOW_MS), both.master.receive, both.master.greet):
             _count(outcomes, receive, frame)
         _count(outcomes, PARSERS[number % len(PARSERS)], rng)

@@ -179,6 +179,7 @@ def chunks(count, chars=100):
 def carried(socket, messages):
     """The second socket with these chunks, until all of their owners were told: their frames, and who was told what."""
     both, outgoing, told = pair().shake(), Outgoing(), []
+    channel = both.agent.channel.bulk()
     for message in messages:
         outgoing.put(Item(Lane.BULK, message))
 
@@ -196,7 +197,7 @@ def carried(socket, messages):
             if len(told) == len(messages):
                 done.set()
 
-        bulk = BulkSocket(outgoing, both.agent.channel.bulk(), connect, put, left)
+        bulk = BulkSocket(outgoing, channel, connect, put, left)
         bulk.wake()
         running = asyncio.create_task(bulk.run(done.set))
         async with asyncio.timeout(20):
@@ -205,6 +206,7 @@ def carried(socket, messages):
         await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(main())
+    assert channel.frame() is None, "something is left for another socket"
     theirs = both.master.channel.bulk()
     return [[found.message.sequence for found in theirs.open(frame)] for frame in socket.frames], told
 
@@ -219,6 +221,12 @@ def test_large_chunks_have_a_frame_each():
     frames, told = carried(Socket(), [*chunks(3, 4_000), chunks(4)[3]])
     assert frames == [[1], [2], [3, 4]]
     assert told == [(number, True) for number in range(1, 5)]
+
+
+def test_what_was_lost_with_its_socket_does_not_come_late():
+    frames, told = carried(Socket(last=2), chunks(3, 4_000))
+    assert frames == [[1]]
+    assert told == [(1, True), (2, True), (3, False)]
 
 
 def test_the_owner_of_a_chunk_that_was_lost_with_its_socket_is_told():

@@ -74,8 +74,8 @@ class Replica(Actor):
             return False
         self._cancel = self.context.flag()
         assert callable(fn)
-        if name != "launch":
-            self._inquest.read()  # only a start goes before the words of the dead
+        if name not in {"launch", "probe"}:
+            self._inquest.read()  # only the way back to serving goes before the words of the dead
         self._task = self.context.task(name, fn, *args, cancel=self._cancel.set)
         return True
 

@@ -1,4 +1,4 @@
-"""What is left of an engine that was replaced at once: its words are read after the next start, then it is removed.
+"""What is left of an engine that was replaced at once: its words are read when the next one serves, then it is removed.
 
 Docker holds a dead container fast for up to a third of a second, its log too. One that served until now is started
 again whatever its log says, so the log can wait; what it tells puts the cause right afterwards.
@@ -19,11 +19,11 @@ from .world import World
 READ, SWEEP = "inquest", "sweep"
 """Tasks beside the steps; one that fails leaves something that the next look clears."""
 LATEST_S = 1.0
-"""A start that takes longer than this, one that brings an image, is not waited for."""
+"""A way back that takes longer than this, to load a model or to bring an image, is not waited for."""
 
 
 class Late:
-    """To the actor itself: the start takes long, so `read` now."""
+    """To the actor itself: the next one takes long, so `read` now."""
 
 
 class Inquest:
@@ -54,7 +54,7 @@ class Inquest:
         return death
 
     def read(self) -> None:
-        """Its words, if nobody reads them yet: the start is through, or nothing is started."""
+        """Its words, if nobody reads them yet: the next one serves, takes long, or is not to be."""
         case, self._case = self._case, None
         if case is not None:
             self._context.task(READ, self._words, *case)

@@ -171,6 +171,7 @@ class Life(Deaths):
         self._show("ready", self._safe_mode or ("" if self._wanted.spec.serves else RANK))
         self._voice.emit("engine.ready", "info", f"ready after {took_s:.1f} s{at}", took_s=took_s)
         self._answer("done")
+        self._inquest.read()
         if not self._update.occupied:
             self._settled()
         self._update.resume()

@@ -18,6 +18,7 @@ from actors.engines.replica.actor import EngineActor
 from actors.engines.replica.inquest import LATEST_S
 from actors.engines.replica.world import World
 from actors.journal import messages as journal
+from actors.supervision.messages import TaskFailed
 from config.engines import EnginesSettings
 from protocol.messages.engine_spec import EngineSpec, Probes
 from protocol.messages.model_source import ModelSource
@@ -232,16 +233,18 @@ def test_a_first_start_waits_for_nobody(engine):
     assert engine.docker.calls == ["create c1", "start c1"]
 
 
-def test_the_words_of_the_dead_are_read_after_the_next_start_and_before_it_is_removed(engine):
+def test_the_words_of_the_dead_are_read_when_the_next_one_serves_and_before_it_is_removed(engine):
     engine.dies()
     assert engine.tasks == ["launch"]
     engine.context.run_task("launch")
-    assert engine.tasks == ["inquest", "probe"]
+    assert engine.tasks == ["probe"]
+    engine.context.run_task("probe")
+    assert engine.tasks == ["inquest"]
     engine.context.run_task("inquest")
     engine.context.run_task("sweep")
     assert engine.docker.calls[-2:] == ["logs c1", "remove c1"]
     told = [one for one in engine.ledger.told if isinstance(one, journal.Emit)]
-    assert [one.kind for one in told][-2:] == ["engine.died", "engine.cause"]
+    assert [one.kind for one in told][-2:] == ["engine.ready", "engine.cause"]
 
 
 def test_they_are_read_in_time_when_the_start_takes_long(engine):
@@ -251,6 +254,22 @@ def test_they_are_read_in_time_when_the_start_takes_long(engine):
     engine.context.run_task("inquest")
     engine.context.run_task("launch")
     assert engine.docker.calls.count("logs c1") == 1
+
+
+def test_they_are_read_in_time_when_the_next_one_loads_long(engine):
+    engine.dies()
+    engine.context.run_task("launch")
+    engine.context.advance(LATEST_S)
+    assert engine.tasks == ["probe", "inquest"]
+
+
+def test_they_are_read_when_the_next_one_dies_too(engine):
+    engine.dies()
+    engine.context.run_task("launch")
+    engine.context.tasks.clear()
+    engine.actor.on_message(TaskFailed(0, "probe", "DockerDownError", "away", ""))
+    engine.actor.on_message(say.ContainerChanged("c2", "die", 1))
+    assert engine.tasks == ["inquest", "autopsy"]
 
 
 def test_they_are_read_when_the_start_fails_for_good(engine):

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,8 @@ import structlog
 
 from actors.facts import EngineFacts
 
+EMPTY_EVERY_S = 0.25
+"""Between two empty wake-ups: about as seldom as a thread of the sampler wakes."""
 PAGE = Path(__file__).parents[1] / "tests" / "actors" / "metrics" / "vllm_0.32.0.prom"
 
 
@@ -39,6 +42,33 @@ def cpu_ns(pid: int) -> int:
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
     return total
+
+
+def wake_ups(pid: int | str = "self") -> int:
+    """How often its threads came to a processor, ever."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[2]) for task in tasks)
+
+
+@contextmanager
+def empty_wake_ups() -> Iterator[int]:
+    """A Python process that does nothing but wake, as threads of ours do: its process id."""
+    process = multiprocessing.get_context("spawn").Process(target=_wake, daemon=True)
+    process.start()
+    try:
+        yield process.pid or 0
+    finally:
+        process.terminate()
+        process.join(10)
+
+
+def _wake() -> None:
+    gate = threading.Lock()
+    gate.acquire()
+    due_s = time.monotonic()
+    while True:
+        due_s += EMPTY_EVERY_S
+        gate.acquire(timeout=max(0.0, due_s - time.monotonic()))
 
 
 def moving_pages(count: int) -> Iterator[str]:

@@ -35,8 +35,8 @@ WATCH_S = 1.0
 """Between two looks from outside at what may hang, and into the kernel's log."""
 DRAIN_S = 0.5
 """Between two helpings of what was kept while there was no master."""
-SOCKETS_LEAD_S, GPU_LEAD_S = 0.08, 0.03
-"""So long before the beat the other threads look: one after the other, and what they saw goes with it."""
+SOCKETS_LEAD_S = 0.08
+"""So long before the beat what may take a while looks: what it saw goes with the beat."""
 Show = Callable[[tuple[Collected, ...], float], None]
 """Takes what one wake-up saw, and when the next comes."""
 GPU = "gpu"
@@ -160,7 +160,7 @@ class SamplerActor(Actor):
             on_event=lambda: gathering.now(known()),
             on_look=lambda: gathering.put(known()),
             kernel_log=drivers.kernel_log,
-            beat_s=self._beat_s - GPU_LEAD_S,
+            beat_s=self._beat_s,
             switch=self.context.flag,
         )
         self._gpus = watch

@@ -10,7 +10,7 @@ from actors.facts import EngineFacts
 from actors.metrics.amd import AmdGpus
 from actors.metrics.cgroup import Groups
 from actors.metrics.gpu import Gpus
-from actors.metrics.gpu_watch import DEAF_S, HUNG_S, GpuLook, GpuWatch
+from actors.metrics.gpu_watch import DEAF_S, HUNG_S, LEAD_MAX_S, LEAD_MIN_S, GpuLook, GpuWatch
 from actors.metrics.gpus_look import GpusLook
 from actors.metrics.kernel_log import KernelLog, address_of
 from actors.metrics.procfs import Kept
@@ -150,6 +150,19 @@ def test_the_library_is_given_back_by_the_thread_that_still_waits_in_it(machine,
     thread.join(20)
     assert (given, heard) == (["listener"], [(FIRST, 79)])
     assert gpus.wait_event(0.0) is None
+
+
+@pytest.mark.parametrize(("took_s", "lead_s"), [(0.0, LEAD_MIN_S), (0.01, LEAD_MIN_S + 0.02), (3.0, LEAD_MAX_S)])
+def test_a_look_begins_so_long_before_the_beat_as_it_may_take(version, tmp_path, took_s, lead_s):
+    now_s = [100.0]
+    watch = GpuWatch(Gpus(version), AmdGpus(tmp_path), 1.0, lambda: now_s[0], lambda: None, beat_s=100.25)
+    watch.took_s = took_s
+    for _ in range(5):
+        began_s = now_s[0]
+        now_s[0] += watch._pause_s()
+        assert now_s[0] % 1.0 == pytest.approx(0.25 - lead_s)
+        assert now_s[0] - began_s >= 0.5, "not the tick that this look was for"
+        now_s[0] += min(took_s, 0.3)
 
 
 def test_unified_memory_is_the_machines_own(machine, watched):

@@ -14,6 +14,9 @@ from tests.bed.processes import wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
+REQUEST_S = 100.0
+"""A request that takes longer fails its test."""
+
 
 def begin(bench, manner, number=1, **fields):
     """Tell an engine of these manners to start; the command's id."""
@@ -87,11 +90,20 @@ def test_one_whose_memory_is_not_enough_is_given_up_at_once_where_its_spec_wants
     assert len(gone(odd, "gpu_out_of_memory").attempts) == 1
 
 
-def test_one_that_ignores_sigterm_is_killed_at_the_deadline(odd):
-    serving(odd, "deaf")
-    begun = time.monotonic()
+def signals(docker_engine, container_id, since_s):
+    """What Docker sent to this container since that moment, in order, and that it died."""
+    with docker_engine.client() as client:
+        told = client.api.events(
+            since=since_s, until=int(time.time()) + 1, decode=True, filters={"container": container_id}
+        )
+        return [one["Actor"]["Attributes"].get("signal", "died") for one in told if one["Action"] in {"kill", "die"}]
+
+
+def test_one_that_ignores_sigterm_is_killed_at_the_deadline(odd, docker_engine):
+    since_s = int(time.time())
+    facts = serving(odd, "deaf")
     assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=0.0))).state == "done"
-    assert 4.0 < time.monotonic() - begun < 15.0
+    assert signals(docker_engine, facts.container_id, since_s) == ["15", "15", "9", "died"]  # as llama.cpp is stopped
     assert not odd.containers.find(odd.label)
 
 
@@ -165,7 +177,7 @@ def ask(endpoint, work_s, answers):
     body = json.dumps({"prompt": "x", "work": work_s}).encode()
     request = urllib.request.Request(f"{endpoint}/v1/completions", body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=REQUEST_S) as answer:
             answers.append(answer.status)
     except OSError as error:
         answers.append(error)
@@ -208,10 +220,8 @@ def test_one_without_a_page_of_figures_is_stopped_when_its_last_connection_ends(
 
 def test_a_stop_does_not_wait_longer_than_it_was_told(odd):
     facts = serving(odd, "good")
-    thread, answers = asking(odd, facts.endpoint, 25.0)
-    begun = time.monotonic()
+    thread, answers = asking(odd, facts.endpoint, 600.0)  # far beyond the time that the result is waited for
     assert odd.result(odd.send(2, EngineStop(name="chat", generation=2, drain_s=1.0))).state == "done"
-    assert 1.0 < time.monotonic() - begun < 15.0
     thread.join(30)
-    assert answers
+    assert isinstance(answers[0], OSError)
     assert answers != [200]

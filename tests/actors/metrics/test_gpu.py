@@ -1,5 +1,6 @@
 """GPUs through the unmodified pynvml over the stand-in library: every figure, every way a driver can fail."""
 
+import pynvml
 import pytest
 
 from actors.metrics.gpu import RETRY_S, Gpus, uuids_within
@@ -198,6 +199,50 @@ def test_a_driver_that_was_changed_under_the_daemon_is_a_mismatch(gpus, version)
     version.write_text("590.1\n")
     gpus.sample(1.0)
     assert gpus.driver()["mismatch"] == 1
+
+
+class Later:
+    """The library of a driver that has dropped what the vendor has announced to drop."""
+
+    def __init__(self, library, *dropped):
+        self._library, self._dropped = library, dropped
+
+    def __getitem__(self, name):
+        if name in self._dropped:
+            raise AttributeError(name)
+        return self._library[name]
+
+    def __getattr__(self, name):
+        return self[name]
+
+
+def test_a_driver_without_the_old_word_for_temperature_is_asked_by_the_new_one(machine, version, monkeypatch):
+    machine.gpu(0, temperature=61)
+    older = Gpus(version)
+    older.start()  # brings the library in
+    monkeypatch.setattr(pynvml, "nvmlLib", Later(pynvml.nvmlLib, "nvmlDeviceGetTemperature"))
+    machine.gpu("all", **{"fail.nvmlDeviceGetTemperature": FUNCTION_NOT_FOUND})
+    later = Gpus(version)
+    later.start()
+    assert later.sample()[FIRST]["temperature_c"] == 61
+    later.stop()
+    older.stop()
+
+
+def test_memory_that_may_not_be_seen_is_not_known_rather_than_the_machines_own(machine, gpus):
+    machine.gpu(0, **{"fail.nvmlDeviceGetMemoryInfo": NO_PERMISSION})
+    machine.gpu(1, **{"fail.nvmlDeviceGetMemoryInfo": NOT_SUPPORTED})
+    first, second = (gpus.sample()[uuid] for uuid in (FIRST, SECOND))
+    assert not {"unified", "memory_total_bytes", "memory_used_bytes"} & set(first)
+    assert second["unified"] is True
+
+
+def test_an_event_of_no_gpu_is_nobodys(machine, gpus):
+    machine.xid(-1, 79)
+    machine.xid(1, 31)
+    assert gpus.wait_event(5.0) is None
+    assert not gpus.deaf
+    assert gpus.wait_event(5.0) == (SECOND, 31)
 
 
 def test_slices_have_their_memory_and_their_parent_no_load(machine, gpus):

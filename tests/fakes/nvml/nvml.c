@@ -4,7 +4,7 @@
  * for every GPU, or `system`. Later lines win. It is read again whenever it was replaced, so a test changes the
  * machine under a running program. Without the file there is no driver. The keys and their defaults stand with the
  * functions below; beside them every function has `fail.SYMBOL CODE`, every GPU `lost 1` and `hang 1`, and
- * `system xid.N GPU CODE` is the Nth event. Written from the public interface of the library alone.
+ * `system xid.N GPU CODE` is the Nth event (GPU -1: the machine's own, of no GPU). Written from the public interface of the library alone.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +29,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_DRIVER = 9,
-    TIMEOUT = 10, IS_LOST = 15, MISMATCH = 18
+    TIMEOUT = 10, IS_LOST = 15, MISMATCH = 18, BAD_VERSION = 25
 } code;
 
 typedef struct { char who[16], key[64], value[TEXT_MAX]; } line;
@@ -288,6 +288,13 @@ EXPORT code nvmlDeviceGetTemperature(gpu *which, u32 sensor, u32 *out) {
     *out = (u32)MINE("temperature", 40) + drift(which);
     return leave(SUCCESS);
 }
+typedef struct { u32 version, sensor; int degrees; } temperature_v1;
+EXPORT code nvmlDeviceGetTemperatureV(gpu *which, temperature_v1 *out) {
+    GPU(nvmlDeviceGetTemperatureV);
+    if (out->version != (sizeof *out | 1u << 24)) return leave(BAD_VERSION);
+    out->degrees = (int)MINE("temperature", 40) + (int)drift(which);
+    return leave(SUCCESS);
+}
 EXPORT code nvmlDeviceGetTemperatureThreshold(gpu *which, u32 kind, u32 *out) {
     GPU(nvmlDeviceGetTemperatureThreshold);
     *out = (u32)(kind == 1 ? MINE("slowdown", 90) : MINE("shutdown", 95));
@@ -445,8 +452,9 @@ static code next_event(event_set *set, event *out) {
         int number, xid;
         if (strncmp(lines[i].key, "xid.", 4) || ++nth <= set->seen) continue;
         set->seen = nth;
-        if (sscanf(lines[i].value, "%d %d", &number, &xid) != 2 || !(set->wanted[number] & XID)) continue;
-        *out = (event){&gpus[number], XID, (u64)xid, ~0u, ~0u};
+        if (sscanf(lines[i].value, "%d %d", &number, &xid) != 2) continue;
+        if (number >= 0 && !(set->wanted[number] & XID)) continue;
+        *out = (event){number < 0 ? NULL : &gpus[number], XID, (u64)xid, ~0u, ~0u};
         return leave(SUCCESS);
     }
     return leave(TIMEOUT);

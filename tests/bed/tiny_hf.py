@@ -14,6 +14,14 @@ from pathlib import Path
 import numpy as np
 
 HIDDEN, FF, HEADS, KV_HEADS, HEAD, LAYERS, CONTEXT = 256, 512, 4, 2, 64, 2, 512
+LORA_RANK = 8
+LORA_TARGETS = {
+    "q_proj": (HEADS * HEAD, HIDDEN),
+    "k_proj": (KV_HEADS * HEAD, HIDDEN),
+    "v_proj": (KV_HEADS * HEAD, HIDDEN),
+    "o_proj": (HIDDEN, HEADS * HEAD),
+}
+"""Rows and columns of the projections that an adapter changes."""
 SPECIAL = ("<unk>", "<s>", "</s>")
 SEED = 11
 CHAT_TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -31,6 +39,16 @@ def write(folder: Path, *, seed: int = SEED) -> Path:
     _write_shards(folder, dict(_weights(len(vocabulary), seed)))
     for path in folder.iterdir():
         path.chmod(0o644)  # an engine's user reads it
+    return folder
+
+
+def write_lora(folder: Path, *, seed: int = SEED) -> Path:
+    """Write an adapter of that model (its attention, rank 8) into `folder`, as PEFT keeps one; the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _text(folder / "adapter_config.json", _lora_config())
+    _write_safetensors(folder / "adapter_model.safetensors", dict(_lora_weights(seed)))
+    for path in folder.iterdir():
+        path.chmod(0o644)
     return folder
 
 
@@ -111,6 +129,28 @@ def _weights(tokens: int, seed: int) -> Iterator[tuple[str, np.ndarray]]:
         yield prefix + "mlp.down_proj.weight", matrix(HIDDEN, FF)
     yield "model.norm.weight", np.ones(HIDDEN, dtype=np.float32)
     yield "lm_head.weight", matrix(tokens, HIDDEN)
+
+
+def _lora_config() -> dict[str, object]:
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": LORA_RANK,
+        "lora_alpha": 64,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": list(LORA_TARGETS),
+    }
+
+
+def _lora_weights(seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, float32 values): of each projection the way into the rank and the way out, strong enough to be heard."""
+    random = np.random.default_rng(seed)
+    for layer in range(LAYERS):
+        for name, (rows, columns) in LORA_TARGETS.items():
+            prefix = f"base_model.model.model.layers.{layer}.self_attn.{name}."
+            yield prefix + "lora_A.weight", random.standard_normal((LORA_RANK, columns), dtype=np.float32)
+            yield prefix + "lora_B.weight", random.standard_normal((rows, LORA_RANK), dtype=np.float32)
 
 
 def _write_shards(folder: Path, weights: dict[str, np.ndarray]) -> None:

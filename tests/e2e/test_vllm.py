@@ -11,7 +11,7 @@ import pytest
 from actors.metrics.engine_schema import read_page
 from actors.metrics.exposition import parse
 from protocol.messages.commands import EngineRestart, EngineStart, EngineStop
-from protocol.messages.engine_spec import EngineSpec
+from protocol.messages.engine_spec import EngineSpec, Lora
 from protocol.messages.model_source import ModelSource
 from tests.actors.engines.bench import Bench
 from tests.actors.engines.folders import Folders
@@ -20,7 +20,7 @@ from tests.bed import tiny_hf
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 READY_S = 300.0
 """About 30 s on a quiet machine with two cores; the rest is for a busy one."""
-GOOD, DYING, BROKEN = "hf://org/tiny", "hf://org/dying", "hf://org/broken"
+GOOD, DYING, BROKEN, TONE = "hf://org/tiny", "hf://org/dying", "hf://org/broken", "hf://org/tone"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +33,10 @@ def models(tmp_path_factory):
     broken = Path(shutil.copytree(good, root / "broken"))
     shard = broken / "model-00001-of-00002.safetensors"
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    tone = tiny_hf.write_lora(root / "tone")
     for folder in (root, *root.parents[:2]):
         folder.chmod(0o755)  # the engine's user reads it
-    return Folders({GOOD: good, DYING: dying, BROKEN: broken})
+    return Folders({GOOD: good, DYING: dying, BROKEN: broken, TONE: tone})
 
 
 def _edit(path, **fields):
@@ -73,8 +74,8 @@ def start(bench, number=1, **fields):
     return bench.wait(lambda facts: facts.state == "ready", "ready")
 
 
-def complete(endpoint, *, tokens=8, timeout_s=120):
-    body = {"model": "tiny", "prompt": "hello", "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+def complete(endpoint, *, model="tiny", tokens=8, timeout_s=120):
+    body = {"model": model, "prompt": "hello", "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
     request = urllib.request.Request(
         f"{endpoint}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -130,6 +131,17 @@ def test_a_real_vllm_starts_speaks_is_measured_drains_and_stops(bench, docker_en
     assert stream.finish() == Stream.CHOICES * Stream.TOKENS
     assert bench.result(command_id).state == "done"
     assert not bench.containers.find(bench.label)
+    assert not bench.models.leases
+
+
+def test_an_adapter_is_served_by_its_own_name_beside_the_model(bench):
+    adapter = Lora(name="tone", source=ModelSource(uri=TONE))
+    facts = start(bench, loras=(adapter,))
+    plain, toned = (complete(facts.endpoint, model=name) for name in ("tiny", "tone"))
+    assert (plain["model"], toned["model"]) == ("tiny", "tone")
+    assert plain["choices"][0]["text"] != toned["choices"][0]["text"], "the adapter is not applied"
+    assert len(bench.models.leases) == 2, "the model's and the adapter's"
+    assert bench.result(bench.send(2, EngineStop(name="chat", generation=2, drain_s=5.0))).state == "done"
     assert not bench.models.leases
 
 

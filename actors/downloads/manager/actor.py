@@ -6,7 +6,6 @@ Whatever reads or frees much (verifying, collecting) is in a task of its own; on
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -17,6 +16,7 @@ from actors.downloads.collection import Doomed, Plan
 from actors.downloads.errors import DownloadError, SourceError, StoreError
 from actors.downloads.manager import words
 from actors.downloads.manager.checking import VERIFY, Check, Checker, Verifying
+from actors.downloads.manager.own import Gone, Look
 from actors.downloads.manager.wishes import Wish, Wishes
 from actors.downloads.messages import Cancel, Collected, StoreChanged, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
@@ -24,6 +24,7 @@ from actors.downloads.transfer.actor import Resolve, TransferActor
 from actors.downloads.verify import next_due
 from actors.facts import ModelsChanged, TransferFacts, TransfersChanged
 from actors.journal import messages as journal
+from actors.journal.words import unsupported
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
@@ -47,18 +48,6 @@ from protocol.messages.model_source import ModelSource
 from protocol.messages.reports import Failure
 
 Data = dict[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """To itself: is the store too full, is a verification due?"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    """To itself, behind whatever a transfer still said: its actor ended for good."""
-
-    transfer_id: str
 
 
 class DownloadManagerActor(Actor):
@@ -96,7 +85,7 @@ class DownloadManagerActor(Actor):
             self._journal.tell(journal.Again("model"))  # those that the one before had begun
         self._observe_models()
         self._sweep()
-        self.context.after(self._settings.collect_every_s, _Look())
+        self.context.after(self._settings.collect_every_s, Look())
         return None
 
     def on_message(self, message: object) -> object:
@@ -111,8 +100,8 @@ class DownloadManagerActor(Actor):
             case ChildReply(request="start"):
                 self._started(message)
             case Terminated(path=path, final=True):
-                self.context.handle.tell(_Gone(path.rpartition("/")[2]))
-            case _Gone(transfer_id=name) if self._wishes.by_transfer(name):
+                self.context.handle.tell(Gone(path.rpartition("/")[2]))
+            case Gone(transfer_id=name) if self._wishes.by_transfer(name):
                 failure = Failure(
                     code="E_INTERNAL", what="the transfer failed too often", do="look at the log, pull again"
                 )
@@ -122,7 +111,7 @@ class DownloadManagerActor(Actor):
                 self._observe_models()
             case Collected(doomed=doomed):
                 self._tell_collected(doomed)
-            case _Look():
+            case Look():
                 self._look()
             case Verifying(facts=facts):
                 self._verifying(facts)
@@ -130,7 +119,7 @@ class DownloadManagerActor(Actor):
                 self._verified(message)
             case TaskDone(name="collect") | TaskFailed(name="collect"):
                 self._collected(message)
-            case TaskDone() | TaskFailed() | ChildReply() | _Gone() | Terminated():
+            case TaskDone() | TaskFailed() | ChildReply() | Gone() | Terminated():
                 pass
             case _:
                 self.context.unhandled(message)
@@ -182,7 +171,7 @@ class DownloadManagerActor(Actor):
                 data = words.space_data(self._store.space())
                 self._journal.tell(journal.Outcome(command_id, "done", None, data, rows))
             case _:
-                raise DownloadError("E_UNKNOWN_OP", f"{command.TYPE} cannot be done yet", "", "update the agent")
+                self._journal.tell(journal.Outcome(command_id, "failed", unsupported(command.TYPE)))
         return None
 
     def _sweep(self) -> None:
@@ -230,8 +219,11 @@ class DownloadManagerActor(Actor):
     def _end_soon(self, wish: Wish) -> None:
         """What it brought stays. One that does not hear it now is told again as soon as it says something."""
         wish.ending = True
+        self._cancel_transfer(wish.transfer_id)
+
+    def _cancel_transfer(self, transfer_id: str) -> None:
         with contextlib.suppress(SupervisionError):
-            self._transfer(wish.transfer_id).tell(Cancel())
+            self._transfer(transfer_id).tell(Cancel())
 
     def _spec(self, wish: Wish) -> ChildSpec:
         store, resolve, bring, manager = self._store, self._resolve, self._bring, self.context.handle
@@ -261,7 +253,9 @@ class DownloadManagerActor(Actor):
 
     def _changed(self, facts: TransferFacts) -> None:
         wish = self._wishes.by_transfer(facts.transfer_id)
-        if wish is not None:
+        if wish is None and self._wishes.is_stray(facts.transfer_id):
+            self._cancel_transfer(facts.transfer_id)
+        elif wish is not None:
             wish.facts = facts
             if wish.ending:
                 self._end_soon(wish)
@@ -276,7 +270,7 @@ class DownloadManagerActor(Actor):
         wish = self._wishes.by_transfer(ended.transfer_id)
         if wish is None:
             return
-        if wish.ending and not wish.cancelled and ended.failure is not None and ended.failure.code == words.CANCELLED:
+        if not wish.cancelled and ended.failure is not None and ended.failure.code == words.CANCELLED:
             self._rest(wish)
         else:
             self._over(wish, ended.failure, ended.data)
@@ -341,7 +335,7 @@ class DownloadManagerActor(Actor):
     # -- space -----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        self.context.after(self._settings.collect_every_s, _Look())
+        self.context.after(self._settings.collect_every_s, Look())
         if not self._collecting:
             self._collect(None, ModelGc())
         due = next_due(self._store.versions(), self._settings.verify_every_s, self._wall())

@@ -116,6 +116,11 @@ class Wishes:
         """The one whose actor has that name."""
         return next((wish for wish in self._all.values() if wish.transfer_id == transfer_id), None)
 
+    def is_stray(self, transfer_id: str) -> bool:
+        """Whether it brings what is wanted and nobody steers it: a manager that crashed began it under that name."""
+        wish = self._all.get(transfer_id.rpartition("-")[0])
+        return wish is not None and wish.transfer_id != transfer_id
+
     def facts(self) -> Iterable[TransferFacts]:
         """How far each is: those that run first, then as they will."""
         order = sorted(self._all.values(), key=lambda wish: (not wish.transfer_id, -wish.priority, wish.came))

@@ -7,7 +7,7 @@ import pytest
 
 from actors.facts import TransfersChanged
 from actors.journal import messages as journal
-from protocol.messages.commands import ModelCancel, ModelPause, ModelPriority, ModelPull
+from protocol.messages.commands import EngineStop, ModelCancel, ModelPause, ModelPriority, ModelPull
 from protocol.messages.model_source import ModelSource, SourceFile
 from tests.actors.downloads.faults.conftest import Bench as Files
 from tests.actors.downloads.test_transfers import Bench, settings
@@ -149,3 +149,39 @@ def test_the_more_urgent_of_those_that_wait_goes_first(bench, files):
 def test_what_is_not_on_its_way_cannot_be_paused(bench):
     outcome = bench.run(ModelPause(model="org/absent", paused=True))
     assert (outcome.state, outcome.error.code) == ("failed", "E_NOT_FOUND")
+
+
+def test_what_no_part_of_the_agent_does_is_refused_with_what_to_do_instead(bench):
+    outcome = bench.run(EngineStop(name="chat", generation=1))
+    assert (outcome.state, outcome.error.code) == ("failed", "E_UNSUPPORTED")
+    assert "newer version of the agent" in outcome.error.do
+
+
+def running(bench, model, other_than=""):
+    """Its facts, once it brings bytes under another name than that."""
+
+    def brings(facts):
+        return facts.state == "transferring" and facts.model == model and facts.transfer_id != other_than
+
+    found = bench.observer.wait(TransfersChanged, lambda one: any(map(brings, one.transfers)), timeout_s=20)
+    return next(facts for facts in found.transfers if brings(facts))
+
+
+def test_what_ran_when_the_manager_crashed_is_steered_by_the_next_one(bench, files):
+    """It ran under a name that the next manager does not give: it ends, and goes on under one that can be paused."""
+    say(bench, 101, pull_of(files.origin(), files, "early"))
+    assert ended(bench, 101).state == "done"
+    origin = files.origin(rate=SLOW_BYTES_S, body=LARGE)
+    pull = pull_of(origin, files)
+    say(bench, 102, pull)
+    first = running(bench, pull.source.model)
+    say(bench, 103, None)  # a fault of ours: no command
+    bench.journal.wait(journal.Again, timeout_s=20)
+    say(bench, 102, pull)  # the journal gives again what has not ended
+    running(bench, pull.source.model, other_than=first.transfer_id)
+    assert bench.run(ModelPause(model=pull.source.model, paused=True)).data == {"transfers": 1}
+    assert shown(bench, "paused").model == pull.source.model
+    assert not [one for one in bench.journal.of(journal.Outcome) if one.command_id == f"{102:032x}"]
+    origin.rate = 0
+    bench.run(ModelPause(model=pull.source.model, paused=False))
+    assert ended(bench, 102).state == "done"

@@ -1,10 +1,13 @@
 """`python -m benchmarks` lists the benchmarks; `python -m benchmarks NAME [--json] [--strict]` runs one."""
 
 import argparse
+import contextlib
 import importlib
 import json
+import os
 import pkgutil
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 from rich.console import Console
@@ -30,7 +33,7 @@ def discover() -> dict[str, ModuleType]:
 
 
 def document(name: str, results: list[Result]) -> dict[str, object]:
-    """The JSON object of the last line."""
+    """The JSON object of the answer."""
     return {"name": name, "machine": machine(), "results": [result.row() for result in results]}
 
 
@@ -63,11 +66,25 @@ def _list(found: dict[str, ModuleType]) -> None:
     Console().print(view)
 
 
+@contextlib.contextmanager
+def _only_the_answer() -> Iterator[None]:
+    """Meanwhile what anybody writes, child processes too, goes to the standard error: the output is the answer's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def main(arguments: list[str]) -> int:
     """Exit code: 0 measured, 1 a target missed under --strict, 2 not measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="?", help="which benchmark; without it they are listed")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line instead of a table")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
     options = parser.parse_args(arguments)
     found = discover()
@@ -81,7 +98,8 @@ def main(arguments: list[str]) -> int:
         )
         return EXIT_NOT_MEASURED
     try:
-        results: list[Result] = found[options.name].run()
+        with _only_the_answer():
+            results: list[Result] = found[options.name].run()
     except NotMeasuredError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return EXIT_NOT_MEASURED

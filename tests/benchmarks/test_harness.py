@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -73,11 +75,11 @@ class Module:
         self.run = run
 
 
-def test_json_is_one_object_on_the_last_line(monkeypatch, capsys):
+def test_json_is_one_object(monkeypatch, capsys):
     module = Module(lambda: [Result("x", "s", "lower", 2.0, target=1.0)])
     monkeypatch.setattr(command, "discover", lambda: {"one": module})
     assert command.main(["one", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    document = json.loads(capsys.readouterr().out)
     assert set(document) == {"name", "machine", "results"}
     assert document["name"] == "one"
     assert [row["met"] for row in document["results"]] == [False]
@@ -99,6 +101,20 @@ def test_what_could_not_be_measured_says_why_and_ends_with_two(monkeypatch, caps
     said = capsys.readouterr()
     assert said.out == ""
     assert "apt install aria2" in said.err
+
+
+def test_what_a_run_and_its_processes_write_is_no_part_of_the_answer(monkeypatch, capfd):
+    def run():
+        print("a log line")
+        subprocess.run([sys.executable, "-c", "print('of a child')"], check=True)
+        return [Result("x", "s", "lower", 1.0)]
+
+    monkeypatch.setattr(command, "discover", lambda: {"one": Module(run)})
+    assert command.main(["one", "--json"]) == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out)["results"][0]["metric"] == "x"
+    assert "a log line" in said.err
+    assert "of a child" in said.err
 
 
 def test_an_unknown_name_tells_the_known_ones(monkeypatch, capsys):

@@ -73,6 +73,8 @@ class Incarnation(pykka.ThreadingActor):
         """Who waits for the answer to the current message."""
         self.busy_since = 0.0
         """When the current message began, monotonic seconds; 0 when idle. The watchdog reads it."""
+        self.patience_s = spec.patience_s
+        """Of the spec, which every scan asks for."""
         self.limit_s: float | None = None
         """Overrides the message's limit: the time for cleanup hooks."""
         self.hung = False

@@ -177,6 +177,11 @@ class ChildSpec:
             return self.shutdown_s
         return math.inf if self.is_supervisor else 5.0
 
+    @property
+    def patience_s(self) -> float:
+        """Seconds for which it is not late, whatever it begins now: a message, or its end."""
+        return min(self.hang.least_s, self.stop_limit_s)
+
 
 def spent(spec: ChildSpec) -> ChildSpec:
     """A started temporary child needs its factory no more: without it, its arguments are not kept alive."""

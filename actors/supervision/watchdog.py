@@ -14,11 +14,6 @@ IDLE_SCANS = 6
 """Intervals between two scans while nobody works."""
 
 
-def _patience_s(incarnation: "Incarnation") -> float:
-    """Whatever it begins next, for so long it is not late: a message, or its end."""
-    return min(incarnation.spec.hang.least_s, incarnation.spec.stop_limit_s)
-
-
 class Watchdog:
     """Scans every `scan_interval_s` while somebody works; after a gap (a suspended host) ages count from the scan.
 
@@ -68,9 +63,12 @@ class Watchdog:
         pause_s = IDLE_SCANS * self._interval_s
         for incarnation in list(self._services.live.values()):
             since = incarnation.busy_since
-            pause_s = self._interval_s if since else min(pause_s, _patience_s(incarnation))
-            if since and self._late(incarnation, since, now) and incarnation.spec.critical:
-                overdue.append(incarnation.cell.path)
+            if since:
+                pause_s = self._interval_s
+                if self._late(incarnation, since, now) and incarnation.spec.critical:
+                    overdue.append(incarnation.cell.path)
+            elif incarnation.patience_s < pause_s:
+                pause_s = incarnation.patience_s
             worker = incarnation.worker
             if worker is not None and not worker.is_alive():
                 self._lost(incarnation)

@@ -40,6 +40,7 @@ class Child:
     def __init__(self, clock, begins_s, limit_s, stop_s=5.0):
         self._clock, self._begins_s = clock, begins_s
         self.spec = ChildSpec("child", lambda: None, hang=Hang(60.0, {str: limit_s}), shutdown_s=stop_s)
+        self.patience_s = self.spec.patience_s
         self.told = []
 
     @property

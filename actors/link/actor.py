@@ -11,7 +11,7 @@ import structlog
 from actors.clock import WallClock
 from actors.facts import LinkChanged
 from actors.journal import messages as journal
-from actors.journal.words import fits
+from actors.journal.words import fits, unsupported
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
@@ -240,8 +240,7 @@ class LinkActor(Actor):
         elif isinstance(command, AgentStatus):
             self._journal.tell(journal.Outcome(command_id, "done", None, self._status()))
         else:
-            failure = Failure(code="E_UNKNOWN_OP", what=f"{command.TYPE} was not carried out", do="update the agent")
-            self._journal.tell(journal.Outcome(command_id, "failed", failure))
+            self._journal.tell(journal.Outcome(command_id, "failed", unsupported(command.TYPE)))
 
     def _status(self) -> dict[str, journal.Value]:
         """What is known of the conversation; everything else is in the reports."""

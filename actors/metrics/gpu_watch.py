@@ -27,7 +27,8 @@ DEAF_S = 1.0
 """Between two tries to wait where the driver does not let us."""
 LEAD_MIN_S, LEAD_MAX_S = 0.0007, 0.08
 """So long before the beat a look begins, with twice the time that the last one took: the sooner the beat follows, the
-more of what both need is still in the processor's caches; a third of what reading the kernel's files costs."""
+more of what both need is still in the processor's caches. With a fixed lead of 1.5 ms instead of 30 ms, reading the
+kernel's files cost a tenth less."""
 ECHO_S = 5.0
 """The driver's event and the kernel's line of the same event come within this time of each other."""
 Clock = Callable[[], float]

@@ -26,7 +26,7 @@ from .disks_look import DisksLook
 from .eyes import Eyes, Group
 from .gathering import Gathering
 from .gpu_watch import GpuWatch
-from .gpus_look import GpusLook
+from .gpus_look import GpusLook, rooms
 from .procfs import Kept
 from .report import Reporter
 from .snapshot import Snapshot
@@ -143,13 +143,11 @@ class SamplerActor(Actor):
         self.context.task(DISKS, run, (collector,), flag, self._wall, put, beat_s, cancel=flag.set)
 
     def _begin_gpus(self) -> None:
-        settings, kept = self._settings, Kept()
-        mapped = GpusLook(Groups(kept))
-        wall, gathering = self._wall, self._gathering
+        settings, wall, gathering = self._settings, self._wall, self._gathering
+        programs = GpusLook(Groups(Kept()))
 
         def known() -> tuple[Collected, ...]:
-            rooms = mapped.rooms(watch.latest(), self._engines)
-            return (Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms),)
+            return (Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms(watch.latest())),)
 
         drivers = self._eyes.drivers()
         watch = GpuWatch(
@@ -162,6 +160,7 @@ class SamplerActor(Actor):
             kernel_log=drivers.kernel_log,
             beat_s=self._beat_s,
             switch=self.context.flag,
+            complete=lambda gpus: programs.name_programs(gpus, self._engines),
         )
         self._gpus = watch
         self.context.task(GPU, watch.look_on, cancel=watch.stop)
@@ -179,8 +178,7 @@ class SamplerActor(Actor):
         if self._gpus is not None:
             seen = self._gpus.latest()
             if seen.driver and seen.driver.get("hung"):  # its own thread cannot say so
-                rooms = {"gpus": {}, "drivers": {"gpu": seen.driver}}
-                self._gathering.now((Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms),))
+                self._gathering.now((Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms(seen)),))
 
     # -- what comes ------------------------------------------------------------------------------------------
 

@@ -44,7 +44,8 @@ class _Kept:
     once: Figures = field(default_factory=dict)
     asks_once: bool = True
     """What does not change is still to be asked."""
-    slow: Figures = field(default_factory=dict)
+    base: Figures = field(default_factory=lambda: {"lost": 0})
+    """What is not asked each second: every look begins with a copy of it."""
     unsupported: dict[str, str] = field(default_factory=dict)
     """Question -> why it is not asked again."""
     lost: bool = False
@@ -107,13 +108,14 @@ class Gpus:
         nvml = self._nvml
         self.version, self._module_version = _text(nvml.nvmlSystemGetDriverVersion()), self._module()
         before, self._kept = self._kept, {}
+        fast = fast_queries(nvml)
         for index in range(nvml.nvmlDeviceGetCount()):
             try:
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
                 uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             except nvml.NVMLError:
                 continue  # known from before or not, it is missing now: see `missing`
-            self._kept[uuid] = _Kept(handle, fast_queries(nvml, handle))
+            self._kept[uuid] = _Kept(handle, fast)
         for uuid, kept in before.items():
             if uuid not in self._kept and kept.lost:
                 self._kept[uuid] = kept
@@ -130,7 +132,7 @@ class Gpus:
                     self._nvml.nvmlShutdown()
 
     def _module(self) -> str:
-        """Asked every second: three calls of the kernel, and nothing kept open of a module that may be unloaded."""
+        """Nothing is kept open of a module that may be unloaded."""
         try:
             descriptor = os.open(self._version_file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -150,17 +152,16 @@ class Gpus:
     # -- looks -----------------------------------------------------------------------------------------------
 
     def sample(self, now_s: float = 0.0) -> dict[str, Figures]:
-        """UUID -> figures, now. A lost GPU has `lost`; without a driver there are none."""
+        """UUID -> figures, now, in dictionaries of this look alone. A lost GPU has `lost`; without a driver: none."""
         if not self._running:
             if self._nvml is None or self._try_again_s is None or now_s < self._try_again_s:
                 return {}
             if not self.start(now_s):
                 return {}
-        if self._module() != self._module_version:
-            self.mismatch = True
         slow = now_s >= self._slow_at_s
         if slow:
             self._slow_at_s = now_s + self._slow_s
+            self.mismatch = self.mismatch or self._module() != self._module_version
         return {uuid: self._one(kept, now_s, slow=slow) for uuid, kept in list(self._kept.items()) if self._running}
 
     def driver(self) -> Figures | None:
@@ -178,9 +179,9 @@ class Gpus:
             kept.asks_once = False
             self._ask(kept, ONCE, kept.once, now_s)
         if slow and not kept.lost:
-            kept.slow.clear()  # what does not come now is not known, rather than old
-            self._ask(kept, SLOW, kept.slow, now_s)
-        found: Figures = {}
+            kept.base = {**kept.once, "lost": 0}  # what does not come now is not known, rather than old
+            self._ask(kept, SLOW, kept.base, now_s)
+        found = kept.base.copy()
         if not kept.lost:
             self._ask_fast(kept, found, now_s)
         if kept.lost:
@@ -190,10 +191,10 @@ class Gpus:
         if (
             kept.unsupported.get("memory") == NOT_SUPPORTED
             and "memory_total_bytes" not in found
-            and not kept.slow.get("mig")
+            and not found.get("mig")
         ):
             found["unified"] = True
-        return {**kept.once, **kept.slow, **found, "lost": 0}
+        return found
 
     def _ask(self, kept: _Kept, queries: tuple[Query, ...], into: Figures, now_s: float) -> None:
         """Some questions, until the GPU is found lost; what it cannot answer is not asked again."""
@@ -212,8 +213,9 @@ class Gpus:
 
     def _ask_fast(self, kept: _Kept, into: Figures, now_s: float) -> None:
         """The same of what is asked each second."""
+        handle = kept.handle
         for query in kept.fast:
-            code = query.call(*query.arguments)
+            code = query.call(handle, *query.arguments)
             if code == 0:
                 query.read(into)
                 continue

@@ -1,7 +1,9 @@
-"""What is asked of an NVIDIA GPU every second, prepared: the library's own functions, answered into kept memory.
+"""What is asked of every NVIDIA GPU each second, prepared: the library's own functions, answered into kept memory.
 
 A call of the vendor's Python costs three times what the library's does, most of it for looking the function up and for
-memory of its own. The types are the vendor's; the signatures are those of the public header nvml.h.
+memory of its own. All GPUs are answered into the same memory: after a second's sleep little of it is in the processor's
+caches, and what is there once is fetched once. The types are the vendor's; the signatures are those of the public
+header nvml.h.
 """
 
 import contextlib
@@ -18,7 +20,7 @@ MISSING = 13
 
 @dataclass(frozen=True, slots=True)
 class FastQuery:
-    """One question to one GPU: `call` gives the library's code; on 0 `read` puts the answer among the figures."""
+    """One question: `call(handle, *arguments)` gives the library's code; on 0 `read` adds the answer to the figures."""
 
     name: str
     call: Callable[..., int]
@@ -26,15 +28,15 @@ class FastQuery:
     read: Callable[[Figures], None]
 
 
-def fast_queries(nvml: Any, handle: Any) -> tuple[FastQuery, ...]:
-    """Every question of each second to that GPU; the library is started."""
+def fast_queries(nvml: Any) -> tuple[FastQuery, ...]:
+    """Every question of each second, for all GPUs and one thread; the library is started."""
     library = nvml.nvmlLib
     return (
-        _memory(nvml, library, handle),
-        _load(nvml, library, handle),
-        _temperature(nvml, library, handle),
-        _number(library, handle, "power", "nvmlDeviceGetPowerUsage", "power_w", (), 0.001),
-        _reasons(library, handle),
+        _memory(nvml, library),
+        _load(nvml, library),
+        _temperature(nvml, library),
+        _number(library, "power", "nvmlDeviceGetPowerUsage", "power_w", (), 0.001),
+        _reasons(library),
     )
 
 
@@ -53,52 +55,45 @@ def function_of(library: Any, *names: str) -> Callable[..., int]:
     return call
 
 
-def _memory(nvml: Any, library: Any, handle: Any) -> FastQuery:
+def _memory(nvml: Any, library: Any) -> FastQuery:
     answer = nvml.c_nvmlMemory_t()
 
     def read(into: Figures) -> None:
         into["memory_total_bytes"], into["memory_used_bytes"] = answer.total, answer.used
 
-    return FastQuery("memory", function_of(library, "nvmlDeviceGetMemoryInfo"), (handle, ctypes.byref(answer)), read)
+    return FastQuery("memory", function_of(library, "nvmlDeviceGetMemoryInfo"), (ctypes.byref(answer),), read)
 
 
-def _load(nvml: Any, library: Any, handle: Any) -> FastQuery:
+def _load(nvml: Any, library: Any) -> FastQuery:
     answer = nvml.c_nvmlUtilization_t()
 
     def read(into: Figures) -> None:
         into["utilization"], into["memory_utilization"] = answer.gpu / 100, answer.memory / 100
 
-    return FastQuery(
-        "load", function_of(library, "nvmlDeviceGetUtilizationRates"), (handle, ctypes.byref(answer)), read
-    )
+    return FastQuery("load", function_of(library, "nvmlDeviceGetUtilizationRates"), (ctypes.byref(answer),), read)
 
 
-def _temperature(nvml: Any, library: Any, handle: Any) -> FastQuery:
+def _temperature(nvml: Any, library: Any) -> FastQuery:
     """By the name that every driver until CUDA 13 has; a later one has only the versioned one."""
     try:
         library["nvmlDeviceGetTemperature"]
     except AttributeError:
-        return _temperature_v(nvml, library, handle)
-    return _number(
-        library, handle, "temperature", "nvmlDeviceGetTemperature", "temperature_c", (ctypes.c_uint(GPU_SENSOR),)
-    )
+        return _temperature_v(nvml, library)
+    return _number(library, "temperature", "nvmlDeviceGetTemperature", "temperature_c", (ctypes.c_uint(GPU_SENSOR),))
 
 
-def _temperature_v(nvml: Any, library: Any, handle: Any) -> FastQuery:
+def _temperature_v(nvml: Any, library: Any) -> FastQuery:
     answer = nvml.c_nvmlTemperature_v1_t()
     answer.version, answer.sensorType = nvml.nvmlTemperature_v1, GPU_SENSOR
 
     def read(into: Figures) -> None:
         into["temperature_c"] = answer.temperature
 
-    return FastQuery(
-        "temperature", function_of(library, "nvmlDeviceGetTemperatureV"), (handle, ctypes.byref(answer)), read
-    )
+    return FastQuery("temperature", function_of(library, "nvmlDeviceGetTemperatureV"), (ctypes.byref(answer),), read)
 
 
 def _number(
     library: Any,
-    handle: Any,
     name: str,
     symbol: str,
     figure: str,
@@ -110,10 +105,10 @@ def _number(
     def read(into: Figures) -> None:
         into[figure] = answer.value if scale is None else answer.value * scale
 
-    return FastQuery(name, function_of(library, symbol), (handle, *between, ctypes.byref(answer)), read)
+    return FastQuery(name, function_of(library, symbol), (*between, ctypes.byref(answer)), read)
 
 
-def _reasons(library: Any, handle: Any) -> FastQuery:
+def _reasons(library: Any) -> FastQuery:
     """Drivers before 535 have the older name only."""
     answer = ctypes.c_ulonglong()
 
@@ -126,4 +121,4 @@ def _reasons(library: Any, handle: Any) -> FastQuery:
     function = function_of(
         library, "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
     )
-    return FastQuery("reasons", function, (handle, ctypes.byref(answer)), read)
+    return FastQuery("reasons", function, (ctypes.byref(answer),), read)

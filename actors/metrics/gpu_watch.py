@@ -51,6 +51,13 @@ def _nothing() -> None:
     """Where nobody wants to know."""
 
 
+def _as_they_are(_gpus: Mapping[str, Figures]) -> None:
+    """Where nothing is added."""
+
+
+NO_XIDS: Mapping[str, Any] = {f"xid_{name}_total": 0 for name in CLASSES}
+
+
 @dataclass(frozen=True, slots=True)
 class GpuLook:
     """What is known of the GPUs now: UUID -> figures, and the driver's own; None where there never was one."""
@@ -78,11 +85,14 @@ class GpuWatch:
         kernel_log: Path = KERNEL_LOG,
         beat_s: float | None = None,
         switch: Callable[[], Switch] = threading.Event,
+        complete: Callable[[Mapping[str, Figures]], None] = _as_they_are,
     ) -> None:
         self._gpus, self._amd, self._log_file = gpus, amd, kernel_log
         self._log: KernelLog | None = None
         self._beat_s = clock() if beat_s is None else beat_s
         self._interval_s, self._clock, self._on_event, self._on_look = interval_s, clock, on_event, on_look
+        self._complete = complete
+        """Adds to a look's figures what is known elsewhere."""
         self._echoes: dict[tuple[str, int], tuple[str, float]] = {}
         """GPU and code -> who told of it first, and when."""
         self._stop, self._ready = switch(), switch()
@@ -125,18 +135,26 @@ class GpuWatch:
     def _look(self) -> None:
         now_s = self._clock()
         self._began_s = now_s
-        figures = self._gpus.sample(now_s) | self._amd.sample()
+        figures = self._gpus.sample(now_s)
+        figures.update(self._amd.sample())
         for values in figures.values():
-            self._unified(values)
-        self._latest, self._began_s = GpuLook(figures, self._gpus.driver()), None
+            if values.get("unified"):
+                self._unified(values)
+        self._complete(figures)
+        driver = self._gpus.driver()
+        if driver is not None:
+            driver["hung"] = 0
+        with self._lock:  # an event that comes meanwhile is in this look or in the next snapshot, and never lost
+            xids = self._xids
+            for uuid, values in figures.items():
+                values.update(xids.get(uuid, NO_XIDS))
+            self._latest, self._began_s = GpuLook(figures, driver), None
         self.took_s = self._clock() - now_s
-        if (figures or self._latest.driver is not None) and not self._stop.is_set():
+        if (figures or driver is not None) and not self._stop.is_set():
             self._on_look()  # of a machine without GPUs there is nothing to say, ever
 
     def _unified(self, figures: Figures) -> None:
         """Memory that is the machine's own: all of it, and what the GPU's processes say they use."""
-        if not figures.get("unified"):
-            return
         figures["memory_total_bytes"] = procfs.read_memory(self._kept).get("total")
         used = [size for _, size in figures.get("processes", ()) if size is not None]
         if "processes" in figures:
@@ -170,9 +188,12 @@ class GpuWatch:
             if first != source and self._clock() - at_s <= ECHO_S:
                 return  # the other has told of it
             self._echoes[uuid, code] = (source, self._clock())
-            seen = self._xids.setdefault(uuid, {f"xid_{name}_total": 0 for name in CLASSES})
+            seen = dict(self._xids.get(uuid, NO_XIDS))
             seen[f"xid_{kind}_total"] += 1
-            seen |= {"xid_code": code, "xid_text": words}
+            self._xids[uuid] = seen | {"xid_code": code, "xid_text": words}
+            look = self._latest
+            if uuid in look.gpus:
+                self._latest = GpuLook({**look.gpus, uuid: {**look.gpus[uuid], **self._xids[uuid]}}, look.driver)
         self._on_event()
 
     def stop(self) -> None:
@@ -190,7 +211,4 @@ class GpuWatch:
         look = self._latest
         if self.hung:
             return GpuLook({}, {**(look.driver or {}), "hung": 1})
-        none = {f"xid_{name}_total": 0 for name in CLASSES}
-        with self._lock:
-            gpus = {uuid: {**figures, **none, **self._xids.get(uuid, {})} for uuid, figures in look.gpus.items()}
-        return GpuLook(gpus, None if look.driver is None else {**look.driver, "hung": 0})
+        return look

@@ -197,7 +197,7 @@ def test_a_driver_that_was_changed_under_the_daemon_is_a_mismatch(gpus, version)
     gpus.sample()
     assert gpus.driver()["mismatch"] == 0
     version.write_text("590.1\n")
-    gpus.sample(1.0)
+    gpus.sample(15.0)
     assert gpus.driver()["mismatch"] == 1
 
 

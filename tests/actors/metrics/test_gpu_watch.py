@@ -11,7 +11,7 @@ from actors.metrics.amd import AmdGpus
 from actors.metrics.cgroup import Groups
 from actors.metrics.gpu import Gpus
 from actors.metrics.gpu_watch import DEAF_S, HUNG_S, LEAD_MAX_S, LEAD_MIN_S, GpuLook, GpuWatch
-from actors.metrics.gpus_look import GpusLook
+from actors.metrics.gpus_look import GpusLook, rooms
 from actors.metrics.kernel_log import KernelLog, address_of
 from actors.metrics.procfs import Kept
 from actors.metrics.xid import CLASSES, XIDS, meaning
@@ -191,15 +191,27 @@ def test_a_machine_without_gpus_has_no_threads_for_them(monkeypatch, tmp_path):
 
 def test_processes_are_told_by_the_engine_whose_container_they_are_in():
     mine = os.getpid()
-    look = GpuLook({"g": {"processes": ((mine, 5), (mine, 6), (1, 7), (2**22 - 1, None))}}, {"hung": 0})
-    kept = Kept()
-    rooms = GpusLook(Groups(kept)).rooms(look, (EngineFacts("chat", "vllm", "loading", pid=mine),))
-    kept.close()
-    by_engine = rooms["gpus"]["g"]["memory_by_engine"]
-    assert rooms["gpus"]["g"]["processes"] == 4
+    kept, engines = Kept(), (EngineFacts("chat", "vllm", "loading", pid=mine),)
+    programs = GpusLook(Groups(kept))
+
+    def named(*processes):
+        gpus = {"g": {"processes": processes}, "idle": {"processes": ()}, "lost": {"lost": 1}}
+        programs.name_programs(gpus, engines)
+        return gpus
+
+    gpus = named((mine, 5), (mine, 6), (1, 7), (2**22 - 1, None))
+    by_engine = gpus["g"]["memory_by_engine"]
+    assert gpus["g"]["processes"] == 4
     assert by_engine["chat"] in {11, 18}, "process 1 may share our group in a container"
     assert by_engine["-"] is None
-    assert rooms["drivers"] == {"gpu": {"hung": 0}}
+    assert gpus["idle"] == {"processes": 0, "memory_by_engine": {}}
+    assert gpus["lost"] == {"lost": 1}
+    assert named((mine, 9))["g"]["memory_by_engine"] == {"chat": 9}, "other programs are asked for anew"
+    engines = (EngineFacts("other", "vllm", "loading", pid=mine),)
+    assert named((mine, 9))["g"]["memory_by_engine"] == {"other": 9}, "and so they are for other engines"
+    kept.close()
+    assert rooms(GpuLook(gpus, {"hung": 0})) == {"drivers": {"gpu": {"hung": 0}}, "gpus": gpus}
+    assert rooms(GpuLook({}, None)) == {"drivers": {}, "gpus": {}}
 
 
 def test_every_code_has_a_class_and_an_unknown_one_is_an_applications():

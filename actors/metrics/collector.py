@@ -66,20 +66,34 @@ class Collector:
     name: str
     interval_s: float
     look: Callable[[], Rooms]
+    ask: Callable[[], None] | None = None
+    """Sends the questions whose answers the look waits for; of all that is due it comes before the first look."""
     due_s: float = 0.0
     errors: int = 0
     skipped: int = field(default=0)
+    asked: str = ""
+    """What went wrong with that."""
+
+    def before(self) -> None:
+        """Ask, where the look has a question."""
+        if self.ask is not None:
+            self.asked = ""
+            try:
+                self.ask()
+            except Exception as caught:  # noqa: BLE001  # told with the look
+                self.asked = _words(caught)
 
     def once(self, now: Callable[[], float], wall: Callable[[], float]) -> Collected:
         """Look, and set the next tick on the schedule."""
         began_s = now()
         rooms: Rooms = {}
-        error = ""
-        try:
-            rooms = self.look()
-        except Exception as caught:  # noqa: BLE001  # whatever a driver or a file says wrong: counted, told, gone on
-            error = f"{type(caught).__name__}: {caught}"[:ERROR_MAX_CHARS]
-            self.errors += 1
+        error, self.asked = self.asked, ""
+        if not error:
+            try:
+                rooms = self.look()
+            except Exception as caught:  # noqa: BLE001  # whatever a driver or a file says wrong: counted, told, gone on
+                error = _words(caught)
+        self.errors += bool(error)
         ended_s = now()
         self.due_s, missed = next_tick(self.due_s, self.interval_s, ended_s)
         self.skipped += missed
@@ -94,10 +108,17 @@ class Chore:
     work: Callable[[], None]
     due_s: float = 0.0
 
+    def before(self) -> None:
+        """Nothing is asked."""
+
     def once(self, now: Callable[[], float], _wall: Callable[[], float]) -> None:
         """Do it, and set the next tick on the schedule."""
         self.work()
         self.due_s, _ = next_tick(self.due_s, self.interval_s, now())
+
+
+def _words(caught: Exception) -> str:
+    return f"{type(caught).__name__}: {caught}"[:ERROR_MAX_CHARS]
 
 
 def next_tick(due_s: float, interval_s: float, now_s: float) -> tuple[float, int]:
@@ -127,15 +148,17 @@ def run(
             return
         now_s = flag.now()
         seen: list[Collected] = []
-        for collector in collectors:
-            if collector.due_s <= now_s + TOGETHER_S:
-                one = collector.once(flag.now, wall)
-                if one is not None:
-                    seen.append(one)
-                if first and beat_s is not None:
-                    collector.due_s = on_grid(beat_s, collector.interval_s, collector.due_s)
-                if flag.is_set():
-                    return  # another thread does its work by now
+        due = [collector for collector in collectors if collector.due_s <= now_s + TOGETHER_S]
+        for collector in due:
+            collector.before()
+        for collector in due:
+            one = collector.once(flag.now, wall)
+            if one is not None:
+                seen.append(one)
+            if first and beat_s is not None:
+                collector.due_s = on_grid(beat_s, collector.interval_s, collector.due_s)
+            if flag.is_set():
+                return  # another thread does its work by now
         first = False
         tell(tuple(seen), min(one.due_s for one in collectors))
 

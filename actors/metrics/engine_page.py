@@ -4,7 +4,8 @@ An engine writes the same lines in the same order each time, and between two loo
 each wanted series counts for is learned once, block by block of lines that stand together; afterwards a block is found
 by its first line, and read only when it is another than at the last look. The rest of the page is never touched. A
 page with more or fewer lines is learned anew, and every page after so many looks: a series that took the place of one
-that nobody wants would not show otherwise.
+that nobody wants would not show otherwise. Lines are counted only on a page of another length: to count them costs more
+than to read what changed of a quiet engine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class EnginePage:
     def __init__(self, fields: Mapping[str, tuple[Rule, tuple[str, ...]]]) -> None:
         self._fields = fields
         self._reader = PageReader(engine_schema.names_of(fields) | SERIES)
-        self._count = self._uses = 0
+        self._count = self._length = self._uses = 0
         self._blocks: list[_Block] = []
         self._values: list[float] = []
         self._owners: list[_Histogram | None] = []
@@ -68,8 +69,9 @@ class EnginePage:
     def read(self, text: str) -> tuple[dict[str, float], dict[str, Buckets]]:
         """What `engine_schema.read_page` and `engine_latency.read_buckets` say of it."""
         text = f"\n{text}"
-        if text.count("\n") != self._count or self._uses >= LEARN_EVERY or not self._same(text):
+        if self._uses >= LEARN_EVERY or not self._as_long(text) or not self._same(text):
             self._learn(text.split("\n"))
+            self._length = len(text)
         self._uses += 1
         values = self._values
         figures = {
@@ -77,6 +79,14 @@ class EnginePage:
             for name, (rule, rows) in self._figures.items()
         }
         return figures, {name: one.buckets(values) for name, one in self._histograms.items()}
+
+    def _as_long(self, text: str) -> bool:
+        """Whether it has as many lines as the page that was learned."""
+        if len(text) != self._length:
+            if text.count("\n") != self._count:
+                return False
+            self._length = len(text)
+        return True
 
     def _same(self, text: str) -> bool:
         """Take the numbers of a page of the known form; False when it has another."""
@@ -118,7 +128,7 @@ class EnginePage:
     # -- learning --------------------------------------------------------------------------------------------
 
     def _learn(self, lines: Sequence[str]) -> None:
-        self._count, self._uses = 0, 0  # until all of it is learned nothing is
+        self._count = self._length = self._uses = 0  # until all of it is learned nothing is
         located = [one for one in self._reader.locate(lines) if first_rank(one.labels)]
         self._blocks = _blocks(lines, located)
         self._values = [one.value for one in located]

@@ -1,8 +1,4 @@
-"""One look at every engine's metrics page, and at whether Docker answers: what goes over a socket.
-
-One thread asks one after the other. One that hangs may take its deadline, and the next time it is asked last: so the
-others come in time.
-"""
+"""One look at every engine's metrics page: all are asked at once, then what comes within the deadline is read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +11,11 @@ from config.metrics import MetricsSettings
 from . import engine_latency, engine_schema
 from .engine_page import EnginePage
 from .exposition import PAGE_MAX_BYTES
-from .plain_http import ask, connected
+from .plain_http import Exchange, finish
 
-Fetch = Callable[[str, float], str | None]
+Pages = Callable[[], list[str | None]]
+"""Waits for the pages that were asked for; None where there is none in time."""
+Ask = Callable[[Sequence[str], float], Pages]
 
 
 @dataclass(slots=True)
@@ -35,39 +33,51 @@ class _Kept:
 class EnginesLook:
     """Keeps what rates and quantiles need; one thread calls it."""
 
-    def __init__(self, settings: MetricsSettings, clock: Callable[[], float], fetch: Fetch | None = None) -> None:
-        self._timeout_s, self._clock, self._fetch = settings.page_timeout_s, clock, fetch or fetch_page
+    def __init__(self, settings: MetricsSettings, clock: Callable[[], float], ask: Ask | None = None) -> None:
+        self._timeout_s, self._clock, self._ask = settings.page_timeout_s, clock, ask or ask_pages
         self._fields = engine_schema.fields_with(settings.engine_names)
         self._kept: dict[str, _Kept] = {}
+        self._asked: tuple[Sequence[EngineFacts], dict[str, _Kept], Pages] | None = None
+        """The engines, what is known of those that were asked, and their pages."""
+
+    def ask(self, engines: Sequence[EngineFacts]) -> None:
+        """Ask every ready engine; `look` reads what comes."""
+        known, self._kept = self._kept, {}
+        for engine in engines:
+            if engine.state == "ready" and engine.metrics_url is not None:
+                self._kept[engine.name] = self._known(engine, known.get(engine.name))
+        # A name that is looked up may take the whole time, and so may a page: who did not answer is asked last.
+        asked = dict(sorted(self._kept.items(), key=lambda one: one[1].misses))
+        pages = self._ask([kept.program[2] or "" for kept in asked.values()], self._timeout_s)
+        self._asked = (engines, asked, pages)
+
+    def _known(self, engine: EngineFacts, kept: _Kept | None) -> _Kept:
+        """Another program, after an update say, may write another page with as many lines: it is learned at once."""
+        program = (engine.container_id, engine.pid, engine.metrics_url)
+        if kept is not None and kept.program == program:
+            return kept
+        return _Kept(EnginePage(self._fields), program, misses=0 if kept is None else kept.misses)
 
     def look(self, engines: Sequence[EngineFacts]) -> Mapping[str, Mapping[str, Any]]:
-        """Engine -> figures; `page_missing` where a ready engine's page did not come."""
-        names = {engine.name for engine in engines}
-        self._kept = {name: kept for name, kept in self._kept.items() if name in names}
-        order = sorted(engines, key=lambda engine: self._misses(engine.name))
-        found = {engine.name: self._one(engine) for engine in order}
-        return {"engines": {engine.name: found[engine.name] for engine in engines}}
+        """Engine -> figures; `page_missing` where a ready engine's page did not come. Asks first when nobody did."""
+        if self._asked is None:
+            self.ask(engines)
+        assert self._asked is not None, "asked just now"
+        (engines, asked, pages), self._asked = self._asked, None
+        read = {name: self._page(kept, page) for (name, kept), page in zip(asked.items(), pages(), strict=True)}
+        return {
+            "engines": {
+                engine.name: {"state": engine.state, "restarts": engine.restarts, **read.get(engine.name, {})}
+                for engine in engines
+            }
+        }
 
-    def _misses(self, name: str) -> int:
-        kept = self._kept.get(name)
-        return 0 if kept is None else kept.misses
-
-    def _one(self, engine: EngineFacts) -> dict[str, Any]:
-        figures: dict[str, Any] = {"state": engine.state, "restarts": engine.restarts}
-        if engine.state != "ready" or engine.metrics_url is None:
-            self._kept.pop(engine.name, None)
-            return figures
-        kept, program = self._kept.get(engine.name), (engine.container_id, engine.pid, engine.metrics_url)
-        if kept is None or kept.program != program:
-            # Another program, after an update say, may write another page with as many lines: it is learned at once.
-            misses = 0 if kept is None else kept.misses
-            kept = self._kept[engine.name] = _Kept(EnginePage(self._fields), program, misses=misses)
-        page = self._fetch(engine.metrics_url, self._timeout_s)
+    def _page(self, kept: _Kept, page: str | None) -> dict[str, Any]:
         if page is None:
             kept.misses += 1
-            return figures | {"page_missing": True}
+            return {"page_missing": True}
         kept.misses = 0
-        return figures | self._read(kept, page)
+        return self._read(kept, page)
 
     def _read(self, kept: _Kept, text: str) -> dict[str, float]:
         now_s = self._clock()
@@ -77,16 +87,25 @@ class EnginesLook:
         return page | rates | kept.latencies.see(histograms, now_s)
 
 
-def fetch_page(url: str, timeout_s: float) -> str | None:
-    """An engine's metrics page, or None when there is none in time.
+def ask_pages(urls: Sequence[str], timeout_s: float) -> Pages:
+    """Metrics pages of engines, asked at once and waited for together.
 
     `timeout_s` is for the whole page, however slowly it comes.
     """
-    parts = urlsplit(url)
-    target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+    asked = [_asked(url, timeout_s) for url in urls]
+
+    def pages() -> list[str | None]:
+        finish([one for one in asked if one is not None])
+        bodies = (None if one is None else one.body() for one in asked)
+        return [None if body is None else body.decode(errors="replace") for body in bodies]
+
+    return pages
+
+
+def _asked(url: str, timeout_s: float) -> Exchange | None:
     try:
-        with connected(parts.hostname or "", parts.port or 80, timeout_s) as connection:
-            body = ask(connection, parts.netloc, target, timeout_s, PAGE_MAX_BYTES)
-    except (OSError, ValueError):
-        return None
-    return None if body is None else body.decode(errors="replace")
+        parts = urlsplit(url)
+        target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        return Exchange(parts.hostname or "", parts.port or 80, parts.netloc, target, timeout_s, PAGE_MAX_BYTES)
+    except ValueError:
+        return None  # no address at all

@@ -18,7 +18,7 @@ from .cgroup import Groups
 from .collector import Collector
 from .containers_look import ContainersLook
 from .disks_look import Ask, DisksLook, Places, file_system
-from .docker_ping import docker_answers, docker_root
+from .docker_ping import DockerPing
 from .engines_look import EnginesLook
 from .gpu import Gpus
 from .host_look import HostLook
@@ -101,15 +101,20 @@ class MachineEyes:
     def _sockets(self, engines: Engines, clock: Clock) -> Group:
         settings = self._settings
         pages = EnginesLook(settings, clock)
-        found = [Collector("engines", settings.engine_interval_s, lambda: pages.look(engines()))]
+        found = [
+            Collector(
+                "engines", settings.engine_interval_s, lambda: pages.look(engines()), lambda: pages.ask(engines())
+            )
+        ]
         if self._docker_host:
-            found.insert(0, Collector("docker", settings.docker_interval_s, self._docker))
+            ping = DockerPing(self._docker_host, settings.page_timeout_s)
+            found.insert(0, Collector("docker", settings.docker_interval_s, lambda: self._docker(ping), ping.ask))
         return Group("sockets", tuple(found), _nothing)
 
-    def _docker(self) -> Mapping[str, Mapping[str, Any]]:
-        up = docker_answers(self._docker_host, self._settings.page_timeout_s)
+    def _docker(self, ping: DockerPing) -> Mapping[str, Mapping[str, Any]]:
+        up = ping.answers()
         if up and "docker" not in self._places:
-            root = docker_root(self._docker_host, self._settings.page_timeout_s)
+            root = ping.root()
             if root is not None:
                 self._places = {**self._places, "docker": root}
         return {"host": {"docker_up": up}}

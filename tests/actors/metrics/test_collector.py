@@ -84,6 +84,28 @@ def test_a_fault_is_counted_and_told_and_the_next_look_comes():
     assert told[1].rooms == {}
 
 
+def test_questions_of_all_that_is_due_are_asked_before_the_first_look():
+    clock, order = Clock(0.5), []
+    made = [
+        Collector(name, 1.0, lambda name=name: order.append(name) or {}, lambda name=name: order.append(f"{name}?"))
+        for name in ("docker", "engines")
+    ]
+    run(made, clock, lambda: 0.0, nobody)
+    assert order == ["docker?", "engines?", "docker", "engines"]
+
+
+def test_a_question_that_cannot_be_asked_is_the_error_of_its_look_and_of_no_later_one():
+    clock, told, asked = Clock(1.5), [], iter([OSError("no sockets left")])
+
+    def ask():
+        for error in asked:
+            raise error
+
+    run((Collector("docker", 1.0, lambda: {"host": {}}, ask),), clock, lambda: 0.0, each(told))
+    assert [(one.errors, one.error) for one in told] == [(1, "OSError: no sockets left"), (1, "")]
+    assert [one.rooms for one in told] == [{}, {"host": {}}]
+
+
 def test_a_look_that_ends_after_another_took_over_is_not_told():
     clock, told = Clock(10.0), []
 

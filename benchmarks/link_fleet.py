@@ -233,8 +233,9 @@ class Light:
         """One heartbeat, as the link's loop sends it."""
         at_ms = now_ms()
         message_id = uuid7(at_ms, os.urandom(RANDOM_BYTES))
-        frame = self.session.seal(Heartbeat(at_ms=at_ms), at_ms=at_ms, message_id=message_id, ack=0)
-        self.connection.write(frame)
+        self.session.channel.put(Heartbeat(at_ms=at_ms), at_ms=at_ms, message_id=message_id, ack=0)
+        while (frame := self.session.channel.frame()) is not None:
+            self.connection.write(frame)
 
 
 class Fleet:

@@ -22,7 +22,6 @@ from .handshake import (
 from .keys import UNBOUND, KeyPair, Purpose, digest
 from .keyset import Keyset, Role, Roots, follow_roots, open_keyset
 from .limits import HANDSHAKE_FRAME_MAX_BYTES, OFFSET_MAX
-from .messages.base import Message
 from .messages.control import Auth, Challenge, CommandFrame, Hello, KeysetFrame, Refused, Rotate
 from .messages.registry import MASTER_TABLE
 from .rotation import make_rotate
@@ -133,20 +132,6 @@ class AgentSession:
             keyset = self._take_keyset(found.message.document, found.message.chain, now_ms + self.skew_ms)
             return [NewKeyset(keyset), found]
         return [found]
-
-    def seal(
-        self,
-        message: Message,
-        *,
-        at_ms: int,
-        message_id: bytes,
-        ack: int,
-        offset: int | None = None,
-        reply_to: bytes | None = None,
-    ) -> bytes:
-        """One frame to the master."""
-        assert self.channel is not None, "no session yet"
-        return self.channel.seal(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)
 
     def rotate(self, new: KeyPair) -> Rotate:
         """What brings the next key to the master; for this session only."""

@@ -170,23 +170,6 @@ class Channel:
         del waiting[:count]
         return seal(self._key, self._outbound, self.bind, body)
 
-    def seal(
-        self,
-        message: Message,
-        *,
-        at_ms: int,
-        message_id: bytes,
-        ack: int,
-        offset: int | None = None,
-        reply_to: bytes | None = None,
-    ) -> bytes:
-        """One message in a frame of its own; nothing else may wait."""
-        assert not self._waiting, "it would leave before this one"
-        self.put(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)
-        frame = self.frame()
-        assert frame is not None
-        return frame
-
     # -- what the peer says ----------------------------------------------------------------------------------
 
     def open(self, frame: bytes) -> list[Received | ContentFault]:

@@ -10,7 +10,6 @@ from .errors import Code, ProtocolError
 from .handshake import FEATURES, VERSIONS, check_clock, choose_version, open_step, read_step, seal_step, session_hash
 from .keys import UNBOUND, KeyPair, Purpose, digest, key_id
 from .limits import HANDSHAKE_FRAME_MAX_BYTES
-from .messages.base import Message
 from .messages.control import Auth, Challenge, Hello, Rotate
 from .messages.registry import AGENT_TABLE
 from .rotation import check_rotate
@@ -170,17 +169,3 @@ class MasterSession:
         """The messages of one frame of the agent."""
         assert self.channel is not None, "no session yet"
         return self.channel.open(frame)
-
-    def seal(
-        self,
-        message: Message,
-        *,
-        at_ms: int,
-        message_id: bytes,
-        ack: int,
-        offset: int | None = None,
-        reply_to: bytes | None = None,
-    ) -> bytes:
-        """One frame to the agent."""
-        assert self.channel is not None, "no session yet"
-        return self.channel.seal(message, at_ms=at_ms, message_id=message_id, ack=ack, offset=offset, reply_to=reply_to)

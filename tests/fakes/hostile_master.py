@@ -21,6 +21,7 @@ from protocol.envelope import seal
 from protocol.keys import Purpose
 from protocol.master_session import KnownAgent, MasterSession
 from protocol.messages.reports import Inventory
+from tests.fakes.framed import framed
 from tests.fakes.listener import Listener
 from tests.fakes.plain_websocket import accept
 from tests.fakes.trust import AGENT, NOW_MS, ROOTS, document, key, keyset
@@ -50,7 +51,7 @@ class Conversation:
     def message(self, message, **changes):
         """A frame that is right in everything."""
         known = {"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0}
-        return self.session.seal(message, **(known | changes))
+        return framed(self.session, message, **(known | changes))
 
     def body(self, head, signer="link", purpose=Purpose.TO_AGENT):
         """A frame of this session whose signature holds, whatever is in it."""

@@ -22,6 +22,7 @@ from protocol.limits import FRAME_MAX_BYTES
 from protocol.master_session import KnownAgent, MasterSession
 from protocol.messages.base import Message
 from protocol.messages.control import Credit
+from tests.fakes.framed import framed
 
 
 def now_ms() -> int:
@@ -45,8 +46,8 @@ class Peer:
     """The words of the messages of each frame that came."""
 
     async def send(self, message: Message, *, offset: int | None = None) -> None:
-        frame = self.session.seal(
-            message, at_ms=now_ms(), message_id=secrets.token_bytes(16), ack=self.ack, offset=offset
+        frame = framed(
+            self.session, message, at_ms=now_ms(), message_id=secrets.token_bytes(16), ack=self.ack, offset=offset
         )
         await self.socket.send_bytes(frame)
 

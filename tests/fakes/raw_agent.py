@@ -15,6 +15,7 @@ from protocol.handshake import FEATURES
 from protocol.keys import KeyPair
 from protocol.messages.reports import Inventory
 from protocol.tokens import assertion, parse_join_token
+from tests.fakes.framed import framed
 from tests.fakes.plain_websocket import connect
 
 WAIT_S = 20.0
@@ -121,7 +122,7 @@ class Talk:
 
     def message(self, message, **changes):
         known = {"at_ms": now_ms(), "message_id": secrets.token_bytes(16), "ack": 0}
-        return self.session.seal(message, **(known | changes))
+        return framed(self.session, message, **(known | changes))
 
     def send(self, *messages, **changes):
         for message in messages:

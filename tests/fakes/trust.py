@@ -8,6 +8,7 @@ from protocol.handshake import FEATURES
 from protocol.keys import KeyPair
 from protocol.keyset import Keyset, KeysetBody, KeysetKey, Roots, open_keyset, sign_keyset
 from protocol.master_session import KnownAgent, MasterSession
+from tests.fakes.framed import framed
 
 NOW_MS = 1_800_000_000_000
 FAR_MS = NOW_MS + 10**12
@@ -59,10 +60,10 @@ class Pair:
         return self
 
     def from_master(self, message, **changes) -> bytes:
-        return self.master.seal(message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
+        return framed(self.master, message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
 
     def from_agent(self, message, **changes) -> bytes:
-        return self.agent.seal(message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
+        return framed(self.agent, message, **({"at_ms": NOW_MS, "message_id": b"i" * 16, "ack": 0} | changes))
 
     def together(self, side: str, *said) -> bytes:
         """One frame of a side ("agent" or "master") with all these messages, or (message, changes)."""

@@ -13,6 +13,7 @@ from protocol.keyset import KeysetKey, open_keyset
 from protocol.master_session import KnownAgent, MasterSession
 from protocol.messages.control import CommandFrame, Heartbeat, KeysetFrame
 from protocol.messages.reports import Inventory
+from tests.fakes.framed import framed
 from tests.fakes.trust import AGENT, FAR_MS, NOW_MS, ROOTS, body, document, key, keyset, pair
 
 TOKEN = tokens.JoinToken(b"t" * 8, b"s" * 32, ROOTS.pin())
@@ -125,7 +126,7 @@ def resumed(claimed, sent):
     challenge = master.answer(master.greet(hello), known, nonce=b"m" * 32, session_id=b"s" * 16, now_ms=NOW_MS)
     events = agent.receive(challenge, NOW_MS)
     master.finish(next(event.frame for event in events if hasattr(event, "frame")))
-    agent.receive(master.seal(Heartbeat(at_ms=1), at_ms=NOW_MS, message_id=b"i" * 16, ack=claimed), NOW_MS)
+    agent.receive(framed(master, Heartbeat(at_ms=1), at_ms=NOW_MS, message_id=b"i" * 16, ack=claimed), NOW_MS)
     return events[-1].received_offset, events[-1].believed_offset, agent.channel.peer_ack
 
 

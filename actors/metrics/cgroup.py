@@ -2,61 +2,105 @@
 
 Version 1 or 2, told apart by controller: a hybrid machine has an empty version 2 beside the real version 1. Where the
 group lies is in /proc/PID/cgroup; a service that may not see other users' processes finds it by the container's id.
-Formats: the kernel's Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 """
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from .procfs import Kept, number_after, pressure_of
+from .cgroup_files import CACHE, SOURCES, Figures, Put
+from .procfs import READ_BYTES, WHOLE_BYTES, Kept, number_after, read_on
 
 ROOT = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
-NANO = 1_000_000_000
-MICRO = 1_000_000
-UNLIMITED = 1 << 60
-"""Version 1 says so of a group without a limit: a number of pages near 2**63."""
 CONTROLLERS = ("cpuacct", "cpu", "memory", "pids", "blkio")
-FILES = {
-    "": (
-        "cpu.stat",
-        "memory.current",
-        "memory.stat",
-        "memory.max",
-        "memory.events",
-        "pids.current",
-        "io.stat",
-        "memory.pressure",
-    ),
-    "cpuacct": ("cpuacct.usage",),
-    "cpu": ("cpu.stat",),
-    "memory": ("memory.usage_in_bytes", "memory.stat", "memory.limit_in_bytes", "memory.oom_control"),
-    "pids": ("pids.current",),
-    "blkio": ("blkio.throttle.io_service_bytes",),
-}
-"""Hierarchy -> what is read of a group in it; "" is version 2, and then the only one."""
+SLOW_LOOKS = 3
+"""What is slow is read at every so many looks; not of every container at the same one."""
+CACHE_LOOKS = 6
+"""How much of the memory in use may be dropped is asked at every so many looks, and when the memory moved."""
+MOVED_BYTES = 1 << 20
+MOVED_PARTS = 256
+"""It moved when it is other by more than this and one of so many parts of it."""
 PARENTS = ("docker/{id}", "system.slice/docker-{id}.scope")
 """Where Docker's two drivers put a container below a hierarchy."""
 FOLDERS_MAX = 4_000
 DEPTH_MAX = 5
 
-Figures = dict[str, Any]
 
+class Group:
+    """One container's group. Its paths are made once: they are long, and a new text is hashed anew each time."""
 
-@dataclass(slots=True)
-class _Group:
-    """Where one container's files are; the key "" is version 2."""
-
-    folders: dict[str, str] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-    """Name -> path of each file that is read."""
+    def __init__(self, kept: Kept, folders: Mapping[str, str], number: int) -> None:
+        """`number` tells whose turn it is to be looked at slowly."""
+        self._kept, self.folders, self._number = kept, folders, number
+        self._looks = 0
+        self._files = tuple(
+            (f"{folder}/{source.name}", source) for which, folder in folders.items() for source in SOURCES[which]
+        )
+        self._fast: list[tuple[int, Put]] = []
+        self._slow: list[tuple[int, Put]] = []
+        """Descriptors of the files that can be read."""
+        self._left_out = True
+        self._lasting: Figures = {}
+        """What the last slow look said."""
+        self._stat = next(((f"{folders[one]}/memory.stat", row) for one, row in CACHE.items() if one in folders), None)
+        self._cache_bytes = 0
+        self._asked_bytes: int | None = None
+        """Memory in use when it was asked how much of it may be dropped."""
 
     @property
     def whole(self) -> str | None:
         """The folder that has the container's processes."""
         return self.folders.get("") or self.folders.get("memory") or next(iter(self.folders.values()), None)
+
+    def usage(self) -> Figures:
+        """Its figures now; none when it is gone."""
+        turn, first = self._looks + self._number, self._looks == 0
+        self._looks += 1
+        slow = first or turn % SLOW_LOOKS == 0
+        if turn % CACHE_LOOKS == 0:
+            self._asked_bytes = None
+        if slow and self._left_out:
+            return self._one_by_one()
+        try:
+            if slow:
+                self._lasting = _read(self._slow, {})
+            return self._without_cache(_read(self._fast, self._lasting.copy()))
+        except (OSError, ValueError):
+            return self._one_by_one()
+
+    def _one_by_one(self) -> Figures:
+        """At first, and when one fails: what cannot be read or understood is left out until a slow look."""
+        self._fast, self._slow, self._lasting, self._left_out = [], [], {}, False
+        figures: Figures = {}
+        for path, source in self._files:
+            files, known = (self._slow, self._lasting) if source.slow else (self._fast, figures)
+            try:
+                file = (self._kept.descriptor(path), source.put)
+                known.update(_read([file], {}))
+                files.append(file)
+            except (OSError, ValueError):
+                self._kept.forget(path)
+                self._left_out = True
+        return self._without_cache(self._lasting | figures)
+
+    def _without_cache(self, figures: Figures) -> Figures:
+        """What may be dropped is not in use. It is dear to ask: only when the memory moved since, and at slow looks."""
+        used = figures.get("memory_bytes")
+        if used is not None and self._stat is not None:
+            asked = self._asked_bytes
+            if asked is None or abs(used - asked) > MOVED_BYTES + used // MOVED_PARTS:
+                path, row = self._stat
+                self._cache_bytes, self._asked_bytes = number_after(self._kept.raw(path) or b"", row) or 0, used
+            figures["memory_bytes"] = max(0, used - self._cache_bytes)
+        return figures
+
+
+def _read(files: Sequence[tuple[int, Put]], figures: Figures) -> Figures:
+    for descriptor, put in files:
+        text = os.pread(descriptor, READ_BYTES, 0)
+        put(figures, text if len(text) < WHOLE_BYTES else read_on(descriptor, text))
+    return figures
 
 
 class Groups:
@@ -64,14 +108,14 @@ class Groups:
 
     def __init__(self, kept: Kept, root: Path = ROOT, proc: Path = PROC) -> None:
         self._kept, self._root, self._proc = kept, root, proc
-        self._groups: dict[tuple[str, int | None], _Group] = {}
+        self._groups: dict[tuple[str, int | None], Group] = {}
 
     def usage(self, container_id: str | None, pid: int | None) -> Figures | None:
         """Its figures now; None when it is gone. `pid` is its first process."""
         group = self._group(container_id, pid)
         if group is None:
             return None
-        figures = self._v2(group.files) if "" in group.folders else self._v1(group.files)
+        figures = group.usage()
         if not figures:
             self._forget((container_id or "", pid))
             return None
@@ -96,14 +140,14 @@ class Groups:
 
     # -- where it is -----------------------------------------------------------------------------------------
 
-    def _group(self, container_id: str | None, pid: int | None) -> _Group | None:
+    def _group(self, container_id: str | None, pid: int | None) -> Group | None:
         key = (container_id or "", pid)
         found = self._groups.get(key)
         if found is None:
             folders = self._told(container_id, pid) or self._searched(container_id)
             if not folders:
                 return None
-            found = self._groups[key] = _Group(folders, _files(folders))
+            found = self._groups[key] = Group(self._kept, folders, len(self._groups))
         return found
 
     def _told(self, container_id: str | None, pid: int | None) -> dict[str, str]:
@@ -158,76 +202,3 @@ class Groups:
                 return {"": folder}
         folders = {name: f"{self._root}/{name}{groups[name]}".rstrip("/") for name in CONTROLLERS if name in groups}
         return {name: folder for name, folder in folders.items() if Path(folder).is_dir()}
-
-    # -- what it says ----------------------------------------------------------------------------------------
-
-    def _v1(self, files: dict[str, str]) -> Figures:
-        raw = self._kept.raw
-        figures: Figures = {}
-        if "cpuacct.usage" in files:
-            _put(figures, "cpu_s_total", _whole(raw(files["cpuacct.usage"])), NANO)
-        if "cpu.stat" in files:
-            _put(figures, "throttled_s_total", number_after(raw(files["cpu.stat"]) or b"", b"throttled_time "), NANO)
-        if "memory.stat" in files:
-            used = _whole(raw(files["memory.usage_in_bytes"]))
-            cache = number_after(raw(files["memory.stat"]) or b"", b"\ntotal_inactive_file ")
-            _put(figures, "memory_bytes", _less(used, cache))
-            limit = _whole(raw(files["memory.limit_in_bytes"]))
-            _put(figures, "memory_limit_bytes", limit if limit is not None and limit < UNLIMITED else None)
-            _put(figures, "oom_kills", number_after(raw(files["memory.oom_control"]) or b"", b"oom_kill "))
-        if "pids.current" in files:
-            _put(figures, "processes", _whole(raw(files["pids.current"])))
-        if "blkio.throttle.io_service_bytes" in files:
-            text = raw(files["blkio.throttle.io_service_bytes"]) or b""
-            read, written = _sum_after(text, b" Read "), _sum_after(text, b" Write ")
-            figures["read_bytes_total"], figures["written_bytes_total"] = read, written
-        return figures
-
-    def _v2(self, files: dict[str, str]) -> Figures:
-        raw = self._kept.raw
-        figures: Figures = {}
-        text = raw(files["cpu.stat"]) or b""
-        _put(figures, "cpu_s_total", number_after(text, b"usage_usec "), MICRO)
-        _put(figures, "throttled_s_total", number_after(text, b"throttled_usec "), MICRO)
-        used = _whole(raw(files["memory.current"]))
-        cache = number_after(raw(files["memory.stat"]) or b"", b"\ninactive_file ")
-        _put(figures, "memory_bytes", _less(used, cache))
-        _put(figures, "memory_limit_bytes", _whole(raw(files["memory.max"])))
-        _put(figures, "oom_kills", number_after(raw(files["memory.events"]) or b"", b"\noom_kill "))
-        _put(figures, "processes", _whole(raw(files["pids.current"])))
-        text = raw(files["io.stat"]) or b""
-        if figures:
-            figures["read_bytes_total"] = _sum_after(text, b" rbytes=", b" ")
-            figures["written_bytes_total"] = _sum_after(text, b" wbytes=", b" ")
-            pressure_of(figures, raw(files["memory.pressure"]), "pressure.memory.")
-        return figures
-
-
-def _files(folders: dict[str, str]) -> dict[str, str]:
-    """Paths are made once: they are long, and a new text is hashed anew each time."""
-    return {name: f"{folders[which]}/{name}" for which, names in FILES.items() if which in folders for name in names}
-
-
-def _put(figures: Figures, name: str, value: int | None, per: int | None = None) -> None:
-    if value is not None:
-        figures[name] = value if per is None else value / per
-
-
-def _less(used: int | None, cache: int | None) -> int | None:
-    return None if used is None else max(0, used - (cache or 0))
-
-
-def _whole(text: bytes | None) -> int | None:
-    word = (text or b"").strip()
-    return int(word) if word.isdigit() else None
-
-
-def _sum_after(text: bytes, name: bytes, end: bytes = b"\n") -> int:
-    """Sum of the numbers behind each `name`: one for each device."""
-    total, at = 0, text.find(name)
-    while at >= 0:
-        start = at + len(name)
-        stop = text.find(end, start)
-        total += int(text[start : stop if stop >= 0 else len(text)].split(None, 1)[0])
-        at = text.find(name, start)
-    return total

@@ -57,19 +57,17 @@ class DisksLook:
 
 def file_system(directory: Path) -> Figures | None:
     """The file system of a directory, or of its nearest parent that is there; free is what we may use, as df has it."""
-    for candidate in (directory, *directory.parents):
-        try:
-            found, device = os.statvfs(candidate), os.stat(candidate).st_dev  # noqa: PTH116  # both may hang: one place
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-        free, used = found.f_bavail * found.f_frsize, (found.f_blocks - found.f_bfree) * found.f_frsize
-        return {
-            "device": device,
-            "total_bytes": found.f_blocks * found.f_frsize,
-            "free_bytes": free,
-            "used_share": used / (used + free) if used + free else None,
-            "inodes_used_share": 1 - found.f_favail / found.f_files if found.f_files else None,
-        }
-    return None
+    try:
+        found, device = os.statvfs(directory), os.stat(directory).st_dev  # noqa: PTH116  # both may hang: one place
+    except FileNotFoundError:
+        return None if directory == directory.parent else file_system(directory.parent)
+    except OSError:
+        return None
+    free, used = found.f_bavail * found.f_frsize, (found.f_blocks - found.f_bfree) * found.f_frsize
+    return {
+        "device": device,
+        "total_bytes": found.f_blocks * found.f_frsize,
+        "free_bytes": free,
+        "used_share": used / (used + free) if used + free else None,
+        "inodes_used_share": 1 - found.f_favail / found.f_files if found.f_files else None,
+    }

@@ -1,6 +1,7 @@
 """Writes docs/metrics.md from the table of figures: `python -m tests.actors.metrics_document > docs/metrics.md`."""
 
 from actors.figures import PREFIX, ROOMS
+from actors.metrics.cgroup import SLOW_LOOKS
 from config.metrics import MetricsSettings
 
 HEAD = """\
@@ -22,6 +23,7 @@ are kept, up to {spool} bytes of them, and go first when it is back.
 | {gpu:g} s | GPUs | `metrics.gpu_interval_s` |
 | {slow:g} s | of a GPU: clocks, ECC, links, fan, programs | `metrics.gpu_slow_interval_s` |
 | {container:g} s | containers, load, pressure, network, disk traffic, the agent | `metrics.container_interval_s` |
+| {third:g} s | of a container: processes, limit, throttling, pressure | each third `metrics.container_interval_s` |
 | {engine:g} s | engines' metrics pages | `metrics.engine_interval_s` |
 | {docker:g} s | whether Docker answers | `metrics.docker_interval_s` |
 | {disk:g} s | free space | `metrics.disk_interval_s` |
@@ -42,6 +44,7 @@ def document() -> str:
         gpu=settings.gpu_interval_s,
         slow=settings.gpu_slow_interval_s,
         container=settings.container_interval_s,
+        third=settings.container_interval_s * SLOW_LOOKS,
         engine=settings.engine_interval_s,
         docker=settings.docker_interval_s,
         disk=settings.disk_interval_s,

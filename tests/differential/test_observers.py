@@ -1,5 +1,6 @@
 """Our figures beside those of others in the same second: psutil, node_exporter, Docker, Prometheus."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -24,8 +25,9 @@ from actors.metrics.gpu import Gpus
 from actors.metrics.gpu_watch import GpuLook
 from actors.metrics.gpus_look import GpusLook
 from actors.metrics.host_look import HostLook
-from actors.metrics.procfs import NOT_CARDS, Kept
+from actors.metrics.procfs import Kept
 from actors.metrics.snapshot import Snapshot
+from actors.metrics.traffic import NOT_CARDS
 from config.metrics import MetricsSettings
 from tests.actors.api.bench import Bench
 from tests.actors.test_figures import whole
@@ -291,10 +293,15 @@ def test_a_program_that_the_kernel_kills_in_a_container_that_lives_on_is_one_ale
             [],
         )
         signals.engines_are((engine,), 0.0)
-        now_s = 0.0
+        host, now_s = HostLook(kept, time.monotonic), 0.0
+
+        def of_machine():
+            return int(re.search(r"\noom_kill (\d+)", Path("/proc/vmstat").read_text())[1])
 
         def killed():
             nonlocal now_s, memory
+            before, ours, after = of_machine(), host.flow()["oom_kills"], of_machine()
+            assert before <= ours <= after, "a kill of the kernel is counted at the next look"
             now_s += 5.0
             signals.snapshot_is(Snapshot(1.0, **look.look((engine,))), now_s)
             memory, new = step(Rules(DEFAULT_RULES), memory, signals.samples(now_s, {"engine"}), Moment(now_s, now_s))

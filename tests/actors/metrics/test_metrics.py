@@ -65,7 +65,7 @@ def test_a_disk_is_what_df_says():
 
 def test_kills_of_the_kernel_are_counted(kept):
     words = Path("/proc/vmstat").read_text().split()
-    assert procfs.read_oom_kills(kept) == int(words[words.index("oom_kill") + 1])
+    assert procfs.OomKills().read(kept) == int(words[words.index("oom_kill") + 1])
 
 
 def test_the_inventory_names_the_machine():

@@ -1,7 +1,7 @@
-"""The metrics sampler: collectors look in threads of their own and show what they saw; this actor owns them, and tells.
+"""The metrics sampler: collectors look in other threads and show what they saw; this actor owns them, and tells.
 
 It never makes a call that may block, so it always answers; that a driver or a file system hangs is seen from outside,
-by the thread that only reads files of the kernel.
+by the thread that has the beat.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,13 @@ from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
+from .beat import LEAD_S, Beat, Show
 from .cgroup import Groups
-from .collector import Chore, Collected, run
+from .collector import Chore, Collected, Collector, Rooms, run
 from .disks_look import DisksLook
-from .eyes import Eyes, Group
+from .eyes import Eyes
 from .gathering import Gathering
-from .gpu_watch import GpuWatch
+from .gpu_watch import GpuLook, GpuWatch
 from .gpus_look import GpusLook, rooms
 from .procfs import Kept
 from .report import Reporter
@@ -35,12 +36,7 @@ WATCH_S = 1.0
 """Between two looks from outside at what may hang, and into the kernel's log."""
 DRAIN_S = 0.5
 """Between two helpings of what was kept while there was no master."""
-SOCKETS_LEAD_S = 0.08
-"""So long before the beat what may take a while looks: what it saw goes with the beat."""
-Show = Callable[[tuple[Collected, ...], float], None]
-"""Takes what one wake-up saw, and when the next comes."""
-GPU = "gpu"
-DISKS = "disks"
+BEAT, GPU, DISKS, SOCKETS = "beat", "gpu", "disks", "sockets"
 
 
 class _Report:
@@ -53,6 +49,10 @@ class _Drain:
 
 class _Hangs:
     """To itself: something hangs."""
+
+
+class _Successor:
+    """To itself: the beat needs another thread."""
 
 
 class SamplerActor(Actor):
@@ -83,9 +83,8 @@ class SamplerActor(Actor):
         phase = self.context.rng.random()
         self._beat_s = self.context.now() + phase
         self._gathering = Gathering(self._publish, self.context.now, self.context.lock())
-        for group in self._eyes.groups(self._known_engines, self.context.now):
-            flag = self.context.flag()
-            self.context.task(group.name, self._collect, group, flag, cancel=flag.set)
+        self._begin_beat()
+        self._begin_sockets()
         self._begin_disks()
         if self._settings.gpu:
             self._begin_gpus()
@@ -95,16 +94,31 @@ class SamplerActor(Actor):
     def _known_engines(self) -> tuple[EngineFacts, ...]:
         return self._engines
 
-    def _collect(self, group: Group, flag: Flag) -> None:
-        gathering = self._gathering
-        try:
-            if group.beats:
-                around = Chore(WATCH_S, self._look_around)
-                run((*group.collectors, around), flag, self._wall, self._saw(gathering.beat), self._beat_s)
-            else:
-                run(group.collectors, flag, self._wall, self._saw(gathering.put), self._beat_s - SOCKETS_LEAD_S)
-        finally:
-            group.close()
+    # -- the beat, and what goes with it -----------------------------------------------------------------------
+
+    def _begin_beat(self) -> None:
+        flag = self._flag = self.context.flag()
+        self._beat = Beat(
+            (*self._eyes.kernel(self._known_engines, self.context.now), Chore("around", WATCH_S, self._look_around)),
+            flag,
+            self._wall,
+            self._beat_s,
+            self.context.lock(),
+            together=self._saw(self._gathering.beat),
+            apart=self._saw(self._gathering.put),
+            successor=lambda: self._tell_itself(_Successor()),
+        )
+        self._begin_successor()
+        self.context.task("guard", self._beat.guard, cancel=flag.set)
+
+    def _begin_successor(self) -> None:
+        self.context.task(BEAT, self._beat.run, cancel=self._flag.set)
+
+    def _begin_sockets(self) -> None:
+        collectors, flag = self._eyes.sockets(self._known_engines, self.context.now), self.context.flag()
+        if collectors:
+            put, beat_s = self._saw(self._gathering.put), self._beat_s - LEAD_S
+            self.context.task(SOCKETS, run, collectors, flag, self._wall, put, beat_s, cancel=flag.set)
 
     def _saw(self, show: Show) -> Show:
         """What a thread shows: with a word of what failed, and with what only the reporter knows."""
@@ -127,10 +141,14 @@ class SamplerActor(Actor):
         if gpus is not None:
             gpus.read_log()
         if (gpus is not None and gpus.hung) or (disks and disks[0].hung(self._settings.disk_timeout_s) is not None):
-            try:
-                self.context.handle.tell(_Hangs())
-            except SupervisionError as error:
-                self._log.warning("not_told", why=str(error))
+            self._tell_itself(_Hangs())
+
+    def _tell_itself(self, message: object) -> None:
+        """From another thread; what is lost is told again with the next beat, or by the guard."""
+        try:
+            self.context.handle.tell(message)
+        except SupervisionError as error:
+            self._log.warning("not_told", why=str(error))
 
     # -- what may hang ---------------------------------------------------------------------------------------
 
@@ -138,33 +156,34 @@ class SamplerActor(Actor):
         look, collector = self._eyes.disks(self.context.now, self._left_out)
         flag = self.context.flag()
         self._disks = (look, flag)
-        beat_s = self._beat_s - SOCKETS_LEAD_S
-        put = self._saw(self._gathering.put)
+        beat_s, put = self._beat_s - LEAD_S, self._saw(self._gathering.put)
         self.context.task(DISKS, run, (collector,), flag, self._wall, put, beat_s, cancel=flag.set)
 
     def _begin_gpus(self) -> None:
-        settings, wall, gathering = self._settings, self._wall, self._gathering
-        programs = GpusLook(Groups(Kept()))
-
-        def known() -> tuple[Collected, ...]:
-            return (Collected(GPU, wall(), settings.gpu_interval_s, watch.took_s, rooms(watch.latest())),)
-
-        drivers = self._eyes.drivers()
-        watch = GpuWatch(
+        """They begin alone: to start a driver's library may take seconds."""
+        programs, drivers = GpusLook(Groups(Kept())), self._eyes.drivers()
+        watch = self._gpus = GpuWatch(
             drivers.gpus,
             drivers.amd,
-            settings.gpu_interval_s,
             self.context.now,
-            on_event=lambda: gathering.now(known()),
-            on_look=lambda: gathering.put(known()),
+            on_event=lambda: self._gathering.now((self._gpus_now(watch.latest()),)),
             kernel_log=drivers.kernel_log,
-            beat_s=self._beat_s,
             switch=self.context.flag,
             complete=lambda gpus: programs.name_programs(gpus, self._engines),
         )
-        self._gpus = watch
-        self.context.task(GPU, watch.look_on, cancel=watch.stop)
+
+        def look() -> Rooms | None:
+            seen = watch.look()
+            return None if seen is None else rooms(seen)
+
+        collector = self._gpu_looks = Collector(GPU, self._settings.gpu_interval_s, look, on_close=watch.close)
+        self.context.task(GPU, self._beat.alone, collector, cancel=self._flag.set)
         self.context.task("gpu events", watch.listen, cancel=watch.stop, lingers=True)
+
+    def _gpus_now(self, seen: GpuLook) -> Collected:
+        """What is told between two looks."""
+        looks = self._gpu_looks
+        return Collected(GPU, self._wall(), looks.interval_s, looks.took_s, rooms(seen), looks.errors, looks.skipped)
 
     def _something_hangs(self) -> None:
         if self._disks is not None:
@@ -178,7 +197,7 @@ class SamplerActor(Actor):
         if self._gpus is not None:
             seen = self._gpus.latest()
             if seen.driver and seen.driver.get("hung"):  # its own thread cannot say so
-                self._gathering.now((Collected(GPU, self._wall(), self._settings.gpu_interval_s, 0.0, rooms(seen)),))
+                self._gathering.now((self._gpus_now(seen),))
 
     # -- what comes ------------------------------------------------------------------------------------------
 
@@ -199,12 +218,12 @@ class SamplerActor(Actor):
                 self._send()
             case _Hangs():
                 self._something_hangs()
-            case TaskDone(name="gpu"):
+            case _Successor():
+                self._begin_successor()
+            case TaskDone(name="beat" | "gpu", value=str(name)):
                 self._gpus = None
-                self._gathering.ended(
-                    GPU, self._wall(), self._settings.gpu_interval_s
-                )  # there is nothing to look at, and that is known now
-            case TaskDone(name="gpu events" | "disks"):
+                self._gathering.ended(name, self._wall(), self._settings.gpu_interval_s)  # nothing is there: known now
+            case TaskDone(name="beat" | "gpu" | "gpu events" | "disks"):
                 pass  # a machine without GPUs, or a thread that another took over from
             case TaskDone() | TaskFailed():
                 raise RuntimeError(f"a collector ended: {message}")

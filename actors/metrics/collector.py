@@ -65,14 +65,20 @@ class Collector:
 
     name: str
     interval_s: float
-    look: Callable[[], Rooms]
+    look: Callable[[], Rooms | None]
+    """None: there is nothing to look at, and never will be."""
     ask: Callable[[], None] | None = None
     """Sends the questions whose answers the look waits for; of all that is due it comes before the first look."""
     due_s: float = 0.0
     errors: int = 0
     skipped: int = field(default=0)
     asked: str = ""
-    """What went wrong with that."""
+    """What went wrong with the question."""
+    took_s: float = 0.0
+    """The last look."""
+    ended: bool = False
+    """Whether there is nothing to look at."""
+    on_close: Callable[[], None] | None = None
 
     def before(self) -> None:
         """Ask, where the look has a question."""
@@ -83,10 +89,15 @@ class Collector:
             except Exception as caught:  # noqa: BLE001  # told with the look
                 self.asked = _words(caught)
 
-    def once(self, now: Callable[[], float], wall: Callable[[], float]) -> Collected:
-        """Look, and set the next tick on the schedule."""
+    def close(self) -> None:
+        """By the thread that looked last, after its last look."""
+        if self.on_close is not None:
+            self.on_close()
+
+    def once(self, now: Callable[[], float], wall: Callable[[], float]) -> Collected | None:
+        """Look, and set the next tick on the schedule; None where there is nothing to look at."""
         began_s = now()
-        rooms: Rooms = {}
+        rooms: Rooms | None = {}
         error, self.asked = self.asked, ""
         if not error:
             try:
@@ -94,19 +105,28 @@ class Collector:
             except Exception as caught:  # noqa: BLE001  # whatever a driver or a file says wrong: counted, told, gone on
                 error = _words(caught)
         self.errors += bool(error)
+        if rooms is None:
+            self.ended = True
+            return None
         ended_s = now()
+        self.took_s = ended_s - began_s
         self.due_s, missed = next_tick(self.due_s, self.interval_s, ended_s)
         self.skipped += missed
-        return Collected(self.name, wall(), self.interval_s, ended_s - began_s, rooms, self.errors, self.skipped, error)
+        return Collected(self.name, wall(), self.interval_s, self.took_s, rooms, self.errors, self.skipped, error)
 
 
 @dataclass(slots=True)
 class Chore:
     """What is done on the same schedule and sees nothing: it tells by itself."""
 
+    name: str
     interval_s: float
     work: Callable[[], None]
     due_s: float = 0.0
+    ended: bool = False
+
+    def close(self) -> None:
+        """Nothing is left open."""
 
     def before(self) -> None:
         """Nothing is asked."""

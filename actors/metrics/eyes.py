@@ -1,6 +1,6 @@
-"""All that looks at this machine, as the sampler's actor starts it: groups of collectors, one thread for each group.
+"""All that looks at this machine, as the sampler's actor starts it, by how it may block.
 
-A group shares a kind of blocking: files of the kernel answer at once, sockets have deadlines, file systems may hang.
+Files of the kernel answer at once, sockets have deadlines, file systems and drivers may hang.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,17 +30,6 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Collectors of one thread; `close` when it ends."""
-
-    name: str
-    collectors: tuple[Collector, ...]
-    close: Callable[[], None]
-    beats: bool = False
-    """What others see shortly before goes with what it sees."""
-
-
-@dataclass(frozen=True, slots=True)
 class Drivers:
     """Of the GPUs; any call of them may hang."""
 
@@ -52,14 +41,17 @@ class Drivers:
 class Eyes(Protocol):
     """What the sampler starts; the simulation brings its own."""
 
-    def groups(self, engines: Engines, clock: Clock) -> tuple[Group, ...]:
-        """The groups that never hang."""
+    def kernel(self, engines: Engines, clock: Clock) -> tuple[Collector, ...]:
+        """What reads files of the kernel; no two share what one thread alone may touch."""
+
+    def sockets(self, engines: Engines, clock: Clock) -> tuple[Collector, ...]:
+        """What waits for answers, for one thread."""
 
     def disks(self, clock: Clock, left_out: set[Path]) -> tuple[DisksLook, Collector]:
-        """The group that may: begun anew without what hangs."""
+        """File systems, which may hang: begun anew without what hangs."""
 
     def drivers(self) -> Drivers:
-        """Those of the GPUs, for two threads of their own."""
+        """Those of the GPUs, which may hang too."""
 
 
 class MachineEyes:
@@ -76,29 +68,22 @@ class MachineEyes:
         self._settings, self._places, self._docker_host = settings, dict(places), docker_host
         self._tree, self._ask = tree, ask
 
-    def groups(self, engines: Engines, clock: Clock) -> tuple[Group, ...]:
+    def kernel(self, engines: Engines, clock: Clock) -> tuple[Collector, ...]:
         """See Eyes."""
-        return (self._kernel(engines, clock), self._sockets(engines, clock))
-
-    def _kernel(self, engines: Engines, clock: Clock) -> Group:
-        settings, kept = self._settings, Kept()
-        host, agent = HostLook(kept, clock), AgentLook(kept, clock, self._tree)
-        containers = ContainersLook(Groups(kept), clock)
+        settings, of_host, of_rest = self._settings, Kept(), Kept()
+        host, flow = HostLook(of_host, clock), HostLook(of_rest, clock)
+        agent, containers = AgentLook(of_rest, clock, self._tree), ContainersLook(Groups(of_rest), clock)
 
         def rest() -> Mapping[str, Mapping[str, Any]]:
-            return {"host": host.flow(), "agent": agent.now(), **containers.look(engines())}
+            return {"host": flow.flow(), "agent": agent.now(), **containers.look(engines())}
 
-        return Group(
-            "kernel",
-            (
-                Collector("host", settings.host_interval_s, lambda: {"host": host.now()}),
-                Collector("containers", settings.container_interval_s, rest),
-            ),
-            kept.close,
-            beats=True,
+        return (
+            Collector("host", settings.host_interval_s, lambda: {"host": host.now()}, on_close=of_host.close),
+            Collector("containers", settings.container_interval_s, rest, on_close=of_rest.close),
         )
 
-    def _sockets(self, engines: Engines, clock: Clock) -> Group:
+    def sockets(self, engines: Engines, clock: Clock) -> tuple[Collector, ...]:
+        """See Eyes."""
         settings = self._settings
         pages = EnginesLook(settings, clock)
         found = [
@@ -109,7 +94,7 @@ class MachineEyes:
         if self._docker_host:
             ping = DockerPing(self._docker_host, settings.page_timeout_s)
             found.insert(0, Collector("docker", settings.docker_interval_s, lambda: self._docker(ping), ping.ask))
-        return Group("sockets", tuple(found), _nothing)
+        return tuple(found)
 
     def _docker(self, ping: DockerPing) -> Mapping[str, Mapping[str, Any]]:
         up = ping.answers()
@@ -138,7 +123,3 @@ def places(settings: Settings) -> dict[str, Path]:
         "log": paths.log_dir,
         "system": Path("/"),
     }
-
-
-def _nothing() -> None:
-    """Nothing to close."""

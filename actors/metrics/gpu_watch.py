@@ -1,7 +1,7 @@
-"""Watches the GPUs from outside the driver: two threads own the blocking calls, readers see what they last left.
+"""Watches the GPUs from outside the driver: two threads are in its blocking calls, readers see what they last left.
 
-A driver that hangs keeps its own thread and no other. Then nothing is known of the GPUs, and that is said. The kernel's
-log never blocks: a third thread, which has other things to read, reads it too.
+A driver that hangs keeps the threads that are in it and no other. Then nothing is known of the GPUs, and that is said.
+The kernel's log never blocks: a third thread, which has other things to read, reads it too.
 """
 
 import threading
@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from . import procfs
 from .amd import AmdGpus
-from .collector import on_grid
 from .gpu import Gpus
 from .gpu_queries import Figures
 from .kernel_log import FILE as KERNEL_LOG
@@ -25,10 +24,6 @@ EVENT_WAIT_S = 5.0
 """Of one wait for the driver's events: an event ends it at once, and a stop only after it."""
 DEAF_S = 1.0
 """Between two tries to wait where the driver does not let us."""
-LEAD_MIN_S, LEAD_MAX_S = 0.0007, 0.08
-"""So long before the beat a look begins, with twice the time that the last one took: the sooner the beat follows, the
-more of what both need is still in the processor's caches. With a fixed lead of 1.5 ms instead of 30 ms, reading the
-kernel's files cost a tenth less."""
 ECHO_S = 5.0
 """The driver's event and the kernel's line of the same event come within this time of each other."""
 Clock = Callable[[], float]
@@ -45,10 +40,6 @@ class Switch(Protocol):
 
     def wait(self, timeout_s: float, /) -> bool:
         """Whether it was set within the time."""
-
-
-def _nothing() -> None:
-    """Where nobody wants to know."""
 
 
 def _as_they_are(_gpus: Mapping[str, Figures]) -> None:
@@ -72,25 +63,21 @@ def no_gpus() -> GpuLook:
 
 
 class GpuWatch:
-    """`look_on` and `listen` each in a thread of its own until `stop`; `read_log` in one more; `latest` from any."""
+    """`look` by one thread at a time, `listen` in another until `stop`; `read_log` in one more; `latest` from any."""
 
     def __init__(
         self,
         gpus: Gpus,
         amd: AmdGpus,
-        interval_s: float,
         clock: Clock,
         on_event: Callable[[], None],
-        on_look: Callable[[], None] = _nothing,
         kernel_log: Path = KERNEL_LOG,
-        beat_s: float | None = None,
         switch: Callable[[], Switch] = threading.Event,
         complete: Callable[[Mapping[str, Figures]], None] = _as_they_are,
     ) -> None:
         self._gpus, self._amd, self._log_file = gpus, amd, kernel_log
         self._log: KernelLog | None = None
-        self._beat_s = clock() if beat_s is None else beat_s
-        self._interval_s, self._clock, self._on_event, self._on_look = interval_s, clock, on_event, on_look
+        self._clock, self._on_event = clock, on_event
         self._complete = complete
         """Adds to a look's figures what is known elsewhere."""
         self._echoes: dict[tuple[str, int], tuple[str, float]] = {}
@@ -102,39 +89,20 @@ class GpuWatch:
         self._lock, self._log_lock = threading.Lock(), threading.Lock()
         self._xids: dict[str, dict[str, Any]] = {}
         self._kept = procfs.Kept()
-        self.took_s = 0.0
-        """Of the last look."""
 
-    def look_on(self) -> None:
-        """In the thread that owns the driver: start it, then look again and again; ends where there is nothing."""
+    def look(self) -> GpuLook | None:
+        """What there is now; the first look starts the driver's library. None where there never will be anything."""
+        self._began_s = now_s = self._clock()
         try:
-            self._began_s = self._clock()
-            self._gpus.start(self._began_s)
-            self._look()
-            if self._gpus.never and not self._amd.cards:
-                self._stop.set()
-            self._ready.set()
-            with self._log_lock:
-                if not self._stop.is_set():
-                    self._log = KernelLog(self._log_file)
-            while not self._stop.wait(self._pause_s()):
-                self._look()
+            self._look(now_s)
         finally:
-            self._gpus.stop()
-            self._kept.close()
-            with self._log_lock:
-                if self._log is not None:
-                    self._log.close()
-                    self._log = None
+            self._began_s = None
+        return None if self._gpus.never and not self._amd.cards else self._latest
 
-    def _pause_s(self) -> float:
-        """To shortly before the next beat, which is not the one that this look was for."""
-        now_s, lead_s = self._clock(), min(LEAD_MAX_S, LEAD_MIN_S + 2 * self.took_s)
-        return on_grid(self._beat_s - lead_s, self._interval_s, now_s + self._interval_s / 2) - now_s
-
-    def _look(self) -> None:
-        now_s = self._clock()
-        self._began_s = now_s
+    def _look(self, now_s: float) -> None:
+        first = not self._ready.is_set()
+        if first:
+            self._gpus.start(now_s)
         figures = self._gpus.sample(now_s)
         figures.update(self._amd.sample())
         for values in figures.values():
@@ -148,10 +116,22 @@ class GpuWatch:
             xids = self._xids
             for uuid, values in figures.items():
                 values.update(xids.get(uuid, NO_XIDS))
-            self._latest, self._began_s = GpuLook(figures, driver), None
-        self.took_s = self._clock() - now_s
-        if (figures or driver is not None) and not self._stop.is_set():
-            self._on_look()  # of a machine without GPUs there is nothing to say, ever
+            self._latest = GpuLook(figures, driver)
+        if first:
+            self._ready.set()
+            with self._log_lock:
+                if not self._stop.is_set():
+                    self._log = KernelLog(self._log_file)
+
+    def close(self) -> None:
+        """By the thread that looked last: give everything back."""
+        self._stop.set()
+        self._gpus.stop()
+        self._kept.close()
+        with self._log_lock:
+            if self._log is not None:
+                self._log.close()
+                self._log = None
 
     def _unified(self, figures: Figures) -> None:
         """Memory that is the machine's own: all of it, and what the GPU's processes say they use."""
@@ -197,7 +177,7 @@ class GpuWatch:
         self._on_event()
 
     def stop(self) -> None:
-        """End both threads soon; one that hangs in the driver stays behind."""
+        """End the thread that listens soon; one that hangs in the driver stays behind."""
         self._stop.set()
 
     @property

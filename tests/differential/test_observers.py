@@ -22,7 +22,6 @@ from actors.metrics.containers_look import ContainersLook
 from actors.metrics.disks_look import file_system
 from actors.metrics.engines_look import EnginesLook
 from actors.metrics.gpu import Gpus
-from actors.metrics.gpu_watch import GpuLook
 from actors.metrics.gpus_look import GpusLook
 from actors.metrics.host_look import HostLook
 from actors.metrics.procfs import Kept
@@ -208,9 +207,10 @@ def test_programs_on_a_gpu_are_told_by_the_container_they_are_in(docker_engine, 
         machine.gpu(0, processes=",".join(f"{pid}:{1 << 20}" for pid in pids) + ",1:77")
         gpus = Gpus(tmp_path / "version")
         assert gpus.start()
-        look = GpuLook(gpus.sample(), gpus.driver())
+        looked = gpus.sample()
         facts = (EngineFacts("chat", "vllm", "ready", container_id=one.id, pid=pids[0]),)
-        (figures,) = GpusLook(Groups(kept, proc=Path("/nothing"))).rooms(look, facts)["gpus"].values()
+        GpusLook(Groups(kept, proc=Path("/nothing"))).name_programs(looked, facts)
+        (figures,) = looked.values()
         gpus.stop()
         assert figures["memory_by_engine"] == {"chat": len(pids) << 20, "-": 77}
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from actors.metrics.collector import Collector
 from actors.metrics.disks_look import DisksLook
-from actors.metrics.eyes import Drivers, Group
+from actors.metrics.eyes import Drivers
 
 GPUS = tuple(f"GPU-{number:08d}-0000-0000-0000-000000000000" for number in range(4))
 CALL_S = (0.001, 0.01)
@@ -102,9 +102,11 @@ class SimEyes:
     def __init__(self, driver, runtime):
         self._driver, self._runtime = driver, runtime
 
-    def groups(self, engines, clock):
-        host = Collector("host", SETTINGS["host_interval_s"], lambda: {"host": {"docker_up": True}})
-        return (Group("kernel", (host,), lambda: None, beats=True),)
+    def kernel(self, engines, clock):
+        return (Collector("host", SETTINGS["host_interval_s"], lambda: {"host": {"docker_up": True}}),)
+
+    def sockets(self, engines, clock):
+        return ()
 
     def disks(self, clock, left_out):
         figures = {"device": 1, "total_bytes": 1 << 40, "free_bytes": 1 << 39, "used_share": 0.5}

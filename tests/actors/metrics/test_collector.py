@@ -140,7 +140,7 @@ def test_a_grid_has_its_ticks_whole_intervals_from_its_beginning(beat_s, interva
 
 def test_a_chore_keeps_the_schedule_and_shows_nothing():
     clock, done, told = Clock(4.5), [], []
-    chore = Chore(1.0, lambda: done.append(clock.now_s))
+    chore = Chore("chore", 1.0, lambda: done.append(clock.now_s))
     run((Collector("host", 2.0, lambda: {"host": {}}), chore), clock, lambda: 0.0, lambda *beat: told.append(beat))
     assert done == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0])
     assert [[one.name for one in seen] for seen, _ in told] == [["host"], [], ["host"], [], ["host"]]

@@ -10,7 +10,7 @@ from actors.facts import EngineFacts
 from actors.metrics.amd import AmdGpus
 from actors.metrics.cgroup import Groups
 from actors.metrics.gpu import Gpus
-from actors.metrics.gpu_watch import DEAF_S, HUNG_S, LEAD_MAX_S, LEAD_MIN_S, GpuLook, GpuWatch
+from actors.metrics.gpu_watch import DEAF_S, HUNG_S, GpuLook, GpuWatch
 from actors.metrics.gpus_look import GpusLook, rooms
 from actors.metrics.kernel_log import KernelLog, address_of
 from actors.metrics.procfs import Kept
@@ -24,11 +24,16 @@ class Watched:
     """A watch with its two threads; time is the test's, and so is the thread that reads the kernel's log."""
 
     def __init__(self, version, amd, log=Path("/nothing")):
-        self.now_s, self.events = 0.0, threading.Semaphore(0)
-        self.watch = GpuWatch(Gpus(version), amd, 0.01, lambda: self.now_s, self.events.release, kernel_log=log)
-        self.threads = [threading.Thread(target=run) for run in (self.watch.look_on, self.watch.listen)]
+        self.now_s, self.events, self.ends = 0.0, threading.Semaphore(0), threading.Event()
+        self.watch = GpuWatch(Gpus(version), amd, lambda: self.now_s, self.events.release, kernel_log=log)
+        self.threads = [threading.Thread(target=run) for run in (self._look_on, self.watch.listen)]
         for thread in self.threads:
             thread.start()
+
+    def _look_on(self):
+        while self.watch.look() is not None and not self.ends.wait(0.01):
+            pass
+        self.watch.close()
 
     def until(self, condition):
         def look():
@@ -38,7 +43,7 @@ class Watched:
         return wait_until(look, timeout_s=10, what="the figures")
 
     def close(self):
-        self.watch.stop()
+        self.ends.set()
         for thread in self.threads:
             thread.join(10)
             assert not thread.is_alive()
@@ -92,7 +97,7 @@ def test_a_wait_that_fails_at_once_is_no_endless_loop(machine, version, tmp_path
                 self.set()
             return self.is_set()
 
-    watch = GpuWatch(Gpus(version), AmdGpus(tmp_path), 1.0, lambda: 0.0, lambda: None, switch=Gate)
+    watch = GpuWatch(Gpus(version), AmdGpus(tmp_path), lambda: 0.0, lambda: None, switch=Gate)
     watch._gpus.start()
     watch._ready.set()
     pauses.clear()
@@ -152,17 +157,16 @@ def test_the_library_is_given_back_by_the_thread_that_still_waits_in_it(machine,
     assert gpus.wait_event(0.0) is None
 
 
-@pytest.mark.parametrize(("took_s", "lead_s"), [(0.0, LEAD_MIN_S), (0.01, LEAD_MIN_S + 0.02), (3.0, LEAD_MAX_S)])
-def test_a_look_begins_so_long_before_the_beat_as_it_may_take(version, tmp_path, took_s, lead_s):
-    now_s = [100.0]
-    watch = GpuWatch(Gpus(version), AmdGpus(tmp_path), 1.0, lambda: now_s[0], lambda: None, beat_s=100.25)
-    watch.took_s = took_s
-    for _ in range(5):
-        began_s = now_s[0]
-        now_s[0] += watch._pause_s()
-        assert now_s[0] % 1.0 == pytest.approx(0.25 - lead_s)
-        assert now_s[0] - began_s >= 0.5, "not the tick that this look was for"
-        now_s[0] += min(took_s, 0.3)
+def test_a_look_that_fails_hangs_not(machine, version, tmp_path):
+    now_s = [0.0]
+    watch = GpuWatch(Gpus(version), AmdGpus(tmp_path), lambda: now_s[0], lambda: None)
+    assert len(watch.look().gpus) == 2
+    watch._gpus.sample = lambda _now_s: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        watch.look()
+    now_s[0] += 2 * HUNG_S
+    assert not watch.hung
+    watch.close()
 
 
 def test_unified_memory_is_the_machines_own(machine, watched):

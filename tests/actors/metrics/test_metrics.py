@@ -321,3 +321,30 @@ def test_a_file_system_that_hangs_holds_up_no_other_and_comes_back():
     finally:
         gate.set()
         bench.system.stop()
+
+
+def test_a_driver_that_hangs_in_the_beat_holds_up_no_other_and_comes_back(machine):
+    bench = Bench(gpu=True, gpu_interval_s=0.2)
+    try:
+        bench.until(lambda one: len(one.gpus) == 2)
+        wait_until(lambda: in_beat("gpu"), timeout_s=30, what="the GPUs' looks are in the beat")
+        machine.gpu("all", hang=1)
+        hung_at = wait_until(lambda: not_looked_at(bench, "gpu", 1.0), timeout_s=20, what="the driver hangs")
+        bench.until(lambda one: one.collectors["host"]["at"] > hung_at)
+        machine.gpu("all", hang=0)
+        bench.until(lambda one: one.collectors["gpu"]["at"] > hung_at)
+    finally:
+        machine.gpu("all", hang=0)
+        bench.system.stop()
+        machine.xid(-1, 79)  # ends the wait for events, which nobody waits for
+
+
+def in_beat(name):
+    """Whether the thread that was begun for it has ended, so that the beat looks."""
+    return not any(thread.name.endswith(f":{name}") for thread in threading.enumerate())
+
+
+def not_looked_at(bench, name, seconds):
+    """The time, when its last look is older than that."""
+    now = time.time()
+    return now if now - bench.published[-1].collectors[name]["at"] > seconds else None

@@ -1,0 +1,167 @@
+"""One thread looks at all that answers quickly, in one wake-up; what does not keeps a thread of its own.
+
+On a machine that sleeps most of a look's cost is to come to it, so what is due at once is looked at by one thread. Any
+look may hang for ever, a driver's above all. It then keeps the thread that is in it, and a fresh one goes on with the
+rest: a look that took long leaves by itself, and one that does not return is found by the guard. Whoever was slow looks
+alone, in its own thread, and comes back after so many quick looks. What has to be started first begins alone.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+
+from .collector import TOGETHER_S, Chore, Collected, Collector, Waiter, on_grid
+
+SLOW_S = 0.25
+"""A look that took longer goes on alone."""
+STUCK_S = 1.0
+"""A look that is under way for longer is left to its thread."""
+GUARD_S = 3.0
+"""Between two looks of the guard: with STUCK_S the longest that a look which hangs holds up the others."""
+GUARD_AFTER_S = 0.02
+"""So shortly after the beat the guard looks: what it needs is still in the processor's caches."""
+QUICK_LOOKS = 20
+"""In a row, after which a look that was alone comes back. More than lie between two of its dear ones, by default."""
+LEAD_S = 0.08
+"""So long before the beat what is alone looks: what it saw goes with the beat."""
+Show = Callable[[tuple[Collected, ...], float], None]
+"""Takes what one wake-up saw, and when the next comes."""
+Member = Collector | Chore
+
+
+class Beat:
+    """Threads call `run` (one is in charge), `alone` and `guard` until the flag is set. `lock` is the runtime's.
+
+    `successor` asks for one more thread that calls `run`; it must not block, and may be called once more than needed.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        flag: Waiter,
+        wall: Callable[[], float],
+        beat_s: float,
+        lock: AbstractContextManager[object],
+        *,
+        together: Show,
+        apart: Show,
+        successor: Callable[[], None],
+    ) -> None:
+        self._members, self._flag, self._wall, self._beat_s, self._lock = tuple(members), flag, wall, beat_s, lock
+        self._together, self._apart, self._successor = together, apart, successor
+        self._charge: object = None
+        """Stands for the thread that has the beat."""
+        self._inside: tuple[Member, float] | None = None
+        """What it looks at, and since when."""
+        self._seen: tuple[Collected, ...] = ()
+        """By this wake-up, and not shown yet."""
+        self._first = True
+        for member in members:
+            member.due_s = flag.now()
+
+    def run(self) -> str | None:
+        """Have the beat, unless another thread has it; the name of what ended, where this thread was left to that."""
+        mine = object()
+        with self._lock:
+            if self._charge is not None:
+                return None
+            self._charge = mine
+        while not self._flag.wait(self._next_s() - self._flag.now()):
+            slow = self._round(mine)
+            if slow is not None:
+                return self._on_alone(slow)
+            if self._flag.is_set():
+                break
+        for member in self._members:
+            member.close()
+        return None
+
+    def _round(self, mine: object) -> Member | None:
+        """Look at what is due, and show it; or what this thread has to go on with alone."""
+        now = self._flag.now
+        until_s = now() + TOGETHER_S
+        due = [member for member in self._members if member.due_s <= until_s]
+        for member in due:
+            member.before()
+        for member in due:
+            began_s = now()
+            self._inside = (member, began_s)
+            seen = member.once(now, self._wall)
+            if self._first:
+                member.due_s = on_grid(self._beat_s, member.interval_s, member.due_s)
+            with self._lock:
+                taken = self._charge is not mine
+                if not taken:
+                    self._inside = None
+                    self._seen += () if seen is None else (seen,)
+            if taken:
+                if seen is not None and not self._flag.is_set():
+                    self._apart((seen,), 0.0)
+                return member
+            if self._flag.is_set():
+                return None
+            if now() - began_s > SLOW_S:
+                self._leave(member)
+                return member
+        self._first = False
+        shown, self._seen = self._seen, ()
+        self._together(shown, self._next_s())
+        return None
+
+    def _next_s(self) -> float:
+        """When something is due; or somebody may have come back, where everybody is alone."""
+        return min((one.due_s for one in self._members), default=self._flag.now() + GUARD_S)
+
+    def _leave(self, member: Member) -> None:
+        """From now on another thread has the beat, and this member is alone."""
+        with self._lock:
+            self._members = tuple(one for one in self._members if one is not member)
+            self._charge = self._inside = None
+        self._successor()
+
+    # -- alone -----------------------------------------------------------------------------------------------
+
+    def alone(self, member: Member) -> str | None:
+        """In a thread of its own until it is quick; its name when there is nothing to look at, ever."""
+        member.due_s = self._flag.now()
+        return self._on_alone(member, first=True)
+
+    def _on_alone(self, member: Member, *, first: bool = False) -> str | None:
+        flag, quick = self._flag, 0
+        while quick < QUICK_LOOKS:
+            if not first:
+                member.due_s = on_grid(self._beat_s - LEAD_S, member.interval_s, flag.now() + member.interval_s / 2)
+            first = False
+            if flag.wait(member.due_s - flag.now()):
+                member.close()
+                return None
+            began_s = flag.now()
+            member.before()
+            seen = member.once(flag.now, self._wall)
+            if member.ended:
+                member.close()
+                return member.name
+            if seen is not None and not flag.is_set():
+                self._apart((seen,), 0.0)
+            quick = quick + 1 if flag.now() - began_s <= SLOW_S else 0
+        with self._lock:
+            member.due_s = on_grid(self._beat_s, member.interval_s, flag.now() + member.interval_s / 2)
+            self._members = (*self._members, member)
+        return None
+
+    # -- the guard -------------------------------------------------------------------------------------------
+
+    def guard(self) -> None:
+        """In a thread that has nothing else to do: leave what hangs to the thread that hangs in it."""
+        flag, after_s = self._flag, self._beat_s + GUARD_AFTER_S
+        while not flag.wait(on_grid(after_s, GUARD_S, flag.now() + GUARD_S / 2) - flag.now()):
+            self.look_after()
+
+    def look_after(self) -> None:
+        """See whether the beat hangs, or nobody has it."""
+        with self._lock:
+            inside, lost = self._inside, self._charge is None
+            stuck = inside is not None and self._flag.now() - inside[1] > STUCK_S
+        if stuck and inside is not None:
+            self._leave(inside[0])
+        elif lost:
+            self._successor()

@@ -52,10 +52,11 @@ from actors.log.setup import FILE_NAME, Log
 from actors.metrics import host
 from actors.metrics.actor import SamplerActor
 from actors.metrics.alerts.actor import AlertsActor
+from actors.metrics.alerts.judge import Door
 from actors.metrics.alerts.rules import DEFAULT_RULES
 from actors.metrics.eyes import Eyes, MachineEyes, places
 from actors.metrics.gpu import uuids_within
-from actors.metrics.snapshot import Sampled, Snapshot
+from actors.metrics.snapshot import Snapshot
 from actors.paths import PATHS
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
@@ -91,6 +92,7 @@ class Wiring:
         self.models: Models = self.store
         self.prober: Prober = HttpProber()
         self._gpu_memory: dict[str, int] | None = None
+        self._door = Door(lambda turned: self._tell(PATHS.alerts, turned))
         self.allowed = partial(source_allowed, settings.policy)
         self.resolve: Resolve = lambda source: resolve(settings.downloads, source, self.allowed)
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
@@ -197,7 +199,7 @@ class Wiring:
 
     def _publish(self, snapshot: Snapshot) -> None:
         self._gpu_memory = snapshot.gpu_memory()
-        self._tell(PATHS.alerts, Sampled(snapshot))
+        self._door.sampled(snapshot)
         self._tell(PATHS.api, Put("snapshot", snapshot))
 
     def alerts(self) -> AlertsActor:
@@ -209,6 +211,7 @@ class Wiring:
             journal_handle=self.handle(PATHS.journal),
             observers=self._handles(PATHS.metrics, PATHS.api),
             wall=self.wall,
+            door=self._door,
         )
 
     def link(self) -> LinkActor:

@@ -167,25 +167,29 @@ def sampling_system(settings, engines: tuple[EngineFacts, ...], docker_host: str
     from actors.facts import EnginesChanged, LinkChanged
     from actors.metrics.actor import SamplerActor
     from actors.metrics.alerts.actor import AlertsActor
+    from actors.metrics.alerts.judge import Door
     from actors.metrics.alerts.rules import DEFAULT_RULES
     from actors.metrics.eyes import MachineEyes
-    from actors.metrics.snapshot import Sampled
     from actors.supervision.spec import ChildSpec, SupervisorSpec
     from actors.supervision.system import System
 
     held: list = []
     eyes = MachineEyes(settings, {"models": Path("/tmp"), "system": Path("/")}, docker_host, _later(held))
-
-    def publish(snapshot):
-        held[0].handle("/root/alerts").tell(Sampled(snapshot))
+    door = Door(lambda turned: held[0].handle("/root/alerts").tell(turned))
 
     def alerts():
         return AlertsActor(
-            settings=settings, rules=DEFAULT_RULES, node="n", journal_handle=Sink(), observers=(), wall=time.time
+            settings=settings,
+            rules=DEFAULT_RULES,
+            node="n",
+            journal_handle=Sink(),
+            observers=(),
+            wall=time.time,
+            door=door,
         )
 
     def sampler():
-        return SamplerActor(settings=settings, eyes=eyes, link=Sink(), publish=publish, wall=time.time)
+        return SamplerActor(settings=settings, eyes=eyes, link=Sink(), publish=door.sampled, wall=time.time)
 
     system = System(SupervisorSpec(children=(ChildSpec("alerts", alerts), ChildSpec("sampler", sampler))))
     held.append(system)

@@ -75,10 +75,3 @@ def _flatten(found: dict[str, Any], prefix: str, values: Figures) -> None:
             _flatten(found, f"{prefix}.{key}", value)
         else:
             found[f"{prefix}.{key}"] = value
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """To observers: the latest snapshot."""
-
-    snapshot: Snapshot

@@ -1,10 +1,10 @@
-"""The alert actor: looks at each sample and fact as it comes, and tells the master at once what turned.
+"""The alert actor: has each sample and fact judged as it comes, and tells the master at once what turned.
 
 What it remembers is in the journal before the master hears of it, so a restart neither raises again nor forgets.
 """
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,17 +13,16 @@ import structlog
 from actors.clock import WallClock, milliseconds
 from actors.facts import AlertFacts, AlertsChanged, EnginesChanged, LinkChanged
 from actors.journal import messages as journal
-from actors.metrics.snapshot import Sampled
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
 from actors.supervision.handle import Handle
 from config.metrics import MetricsSettings
 from protocol.messages.reports import Alert as AlertMessage
 
-from .derive import Signals
+from .judge import Door, Judge, Turned
 from .rule import Rule, Rules
 from .state import Alert, Memory, Moment, Transition, decode, encode, fingerprint
-from .step import causes, firing, step
+from .step import causes, firing
 
 STATE_KEY = "alerts"
 JOURNAL_S = 10.0
@@ -42,7 +41,7 @@ class _Look:
 
 
 class AlertsActor(Actor):
-    """See the module. `node` names this machine in fingerprints."""
+    """See the module. `node` names this machine in fingerprints; samples come in at the door."""
 
     def __init__(
         self,
@@ -53,59 +52,64 @@ class AlertsActor(Actor):
         journal_handle: Handle,
         observers: Sequence[Handle],
         wall: WallClock,
+        door: Door,
     ) -> None:
         off = set(settings.alerts_off)
         self._settings, self._rules = settings, Rules(tuple(rule for rule in rules if rule.name not in off))
         self._node, self._journal, self._observers, self._wall = node, journal_handle, tuple(observers), wall
-        self._memory = Memory()
+        self._door, self._memory = door, Memory()
         self._shown: tuple[AlertFacts, ...] = ()
-        self._sampled_s = float("-inf")
         self._log = structlog.get_logger().bind(actor="alerts")
 
     def on_start(self) -> object:
         """Take up what was on before; time that passed without a daemon counts for nothing."""
         self._boot_id = _boot_id()
-        self._signals = Signals(self._settings, self.context.now())
         raw = self._journal.call(journal.GetState(STATE_KEY), timeout_s=JOURNAL_S)
         try:
             self._memory = decode(raw if isinstance(raw, bytes) else None, self._moment())
         except ValueError as error:
             self._log.error("alerts.unreadable", why=str(error))
+        self._judge = Judge(self._settings, self._rules, self._moment, self.context.lock(), self._memory)
+        self._door.judge = self._judge
         self._show()
         self.context.after(LOOK_S, _Look())
         return None
 
+    def on_stop(self, reason: str) -> None:
+        """Nobody judges what nobody would tell."""
+        del reason
+        self._door.judge = None
+
+    def on_crash(self, cause: BaseException) -> None:
+        """The same."""
+        del cause
+        self._door.judge = None
+
     def on_message(self, message: object) -> object:
         """News, or time. Only what is news is looked at, and with time what waits for it."""
         match message:
-            case Sampled(snapshot=snapshot):
-                self._sampled_s = self.context.now()
-                self._look(self._signals.snapshot_is(snapshot, self._sampled_s) | self._open())
-            case EnginesChanged(engines=engines):
-                self._signals.engines_are(engines, self.context.now())
-                self._look({"engine"})
+            case Turned():
+                pass
+            case EnginesChanged():
+                self._judge.engines_are(message)
             case LinkChanged():
-                self._signals.link_is(message)
-                self._look({"host"})
+                self._judge.link_is(message)
             case _Look():
-                quiet = self.context.now() - self._sampled_s >= LOOK_S
+                quiet = self.context.now() - self._judge.sampled_s >= LOOK_S
                 self.context.after(LOOK_S if quiet else SAMPLED_LOOK_S, message)
-                self._look(self._open())
+                self._judge.time_passed()
             case _:
                 self.context.unhandled(message)
+                return None
+        self._take()
         return None
 
-    def _open(self) -> frozenset[str]:
-        """Scopes in which something is on, or may soon be."""
-        return frozenset(alert.scope for alert in self._memory.alerts.values())
-
-    def _look(self, scopes: Container[str]) -> None:
-        now = self._moment()
-        samples = self._signals.samples(now.mono_s, scopes)
-        self._memory, transitions = step(self._rules, self._memory, samples, now)
-        if transitions:
-            self._save(now)
-        for transition in transitions:
+    def _take(self) -> None:
+        """Save, tell and show what turned."""
+        self._memory, turned = self._judge.take()
+        if turned:
+            self._save(self._moment())
+        for transition in turned:
             self._told(transition)
         self._show()
 

@@ -7,8 +7,9 @@ import pytest
 from actors.facts import AlertsChanged, EngineFacts, EnginesChanged, LinkChanged
 from actors.journal.messages import Deliver, PutState
 from actors.metrics.alerts.actor import LOOK_S, AlertsActor
+from actors.metrics.alerts.judge import Door, Turned
 from actors.metrics.alerts.rules import DEFAULT_RULES
-from actors.metrics.snapshot import Sampled, Snapshot
+from actors.metrics.snapshot import Snapshot
 from actors.supervision.errors import MailboxFull
 from config.metrics import MetricsSettings
 from tests.fakes.context import FakeContext, FakeHandle
@@ -21,6 +22,8 @@ class Bench:
         self.saved = saved
         self.journal = FakeHandle("/journal", lambda _ask: self.saved)
         self.observer = FakeHandle("/observer")
+        self.nudges = []
+        self.door = Door(self.nudges.append)
         self.actor = AlertsActor(
             settings=MetricsSettings(**(PATIENT | settings)),
             rules=DEFAULT_RULES,
@@ -28,9 +31,18 @@ class Bench:
             journal_handle=self.journal,
             observers=(self.observer,),
             wall=itertools.count(1_000).__next__,
+            door=self.door,
         )
         self.context = FakeContext(self.actor)
         self.actor.on_start()
+
+    def sampled(self, snapshot):
+        """As the sampler does it; the actor hears of it when it is nudged."""
+        self.door.sampled(snapshot)
+        nudges, self.nudges[:] = list(self.nudges), []
+        for nudge in nudges:
+            self.actor.on_message(nudge)
+        return len(nudges)
 
     def tell(self, message):
         self.actor.on_message(message)
@@ -99,17 +111,17 @@ def test_a_damaged_memory_is_left_behind():
 
 def test_a_sampler_that_falls_silent_is_an_alert_and_its_return_the_end():
     bench = Bench(host_interval_s=5)
-    bench.tell(Sampled(Snapshot(1.0)))
+    bench.sampled(Snapshot(1.0))
     bench.context.advance(16)
     assert [(alert.rule, alert.state) for alert in bench.alerts()] == [("collector_stale", "firing")]
-    bench.tell(Sampled(Snapshot(1.0)))
+    bench.sampled(Snapshot(1.0))
     bench.context.advance(LOOK_S)
     assert bench.shown() == []
 
 
 def test_what_is_not_known_any_more_is_shown_as_such():
     bench = Bench()
-    bench.tell(Sampled(Snapshot(1.0, drivers={"nvidia": {"hung": 1}})))
+    bench.sampled(Snapshot(1.0, drivers={"nvidia": {"hung": 1}}))
     bench.context.advance(1_000)
     (alert,) = [alert for alert in bench.observer.take()[-1].alerts if alert.rule == "gpu_driver_hung"]
     assert alert.stale
@@ -121,11 +133,11 @@ def test_a_rule_that_is_off_is_silent():
 
 def test_the_clock_of_the_master_is_compared():
     bench = Bench()
-    bench.tell(Sampled(Snapshot(1.0)))
+    bench.sampled(Snapshot(1.0))
     bench.tell(LinkChanged("connected", clock_skew_ms=-2_000))
     for _ in range(70):
         bench.context.advance(1)
-        bench.actor.on_message(Sampled(Snapshot(1.0)))
+        bench.sampled(Snapshot(1.0))
     assert [alert.rule for alert in bench.alerts()] == ["clock_skew"]
 
 
@@ -142,3 +154,49 @@ def test_any_reason_fits_the_message(why):
     (alert,) = Bench().tell(EnginesChanged((facts,)))
     assert alert.rule == "engine_gave_up"
     assert len(alert.text) <= 4_096
+
+
+HUNG = Snapshot(1.0, drivers={"nvidia": {"hung": 1}})
+WELL = Snapshot(2.0, drivers={"nvidia": {"hung": 0}})
+
+
+def test_a_sample_that_changes_nothing_wakes_nobody_and_one_that_does_is_told_at_once():
+    bench = Bench()
+    assert bench.sampled(WELL) == 0
+    assert bench.sampled(HUNG) == 1
+    assert [(alert.rule, alert.state) for alert in bench.alerts()] == [("gpu_driver_hung", "firing")]
+    assert bench.sampled(HUNG) == 1, "what is on is shown anew at each sample"
+    assert bench.alerts() == []
+
+
+def test_what_turned_is_told_later_when_the_nudge_was_lost():
+    bench = Bench()
+    bench.door.sampled(HUNG)
+    bench.nudges.clear()
+    bench.door.sampled(HUNG)
+    assert len(bench.nudges) == 1
+    bench.context.advance(LOOK_S)
+    assert [alert.rule for alert in bench.alerts()] == ["gpu_driver_hung"], "by the actor's own timer, too"
+
+
+def test_what_goes_wrong_with_a_sample_is_the_fault_of_the_actor_and_not_of_the_sampler():
+    bench = Bench()
+    assert bench.door.judge is not None
+    bench.door.judge._signals.snapshot_is = lambda *_: 1 / 0
+    bench.door.sampled(HUNG)
+    with pytest.raises(ZeroDivisionError):
+        bench.actor.on_message(bench.nudges[0])
+    bench.actor.on_crash(ZeroDivisionError())
+    bench.door.sampled(HUNG)
+    assert len(bench.nudges) == 1, "while it restarts nobody is behind the door"
+    bench.actor.on_start()
+    bench.door.sampled(HUNG)
+    assert len(bench.nudges) == 2
+    assert isinstance(bench.nudges[1], Turned)
+
+
+def test_an_actor_that_stopped_judges_nothing():
+    bench = Bench()
+    bench.actor.on_stop("done")
+    bench.door.sampled(HUNG)
+    assert bench.nudges == []

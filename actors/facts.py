@@ -106,6 +106,7 @@ class TransferFacts:
     state: str
     done_bytes: int
     total_bytes: int
+    """0 while nobody knows it."""
     rate_bytes_s: float | None = None
     eta_s: float | None = None
     why: str = ""

@@ -162,7 +162,7 @@ def models(answer: Any) -> None:
                 transfer["model"],
                 _state(transfer["state"]),
                 size(transfer["done_bytes"]),
-                size(transfer["total_bytes"]),
+                size(transfer["total_bytes"]) if transfer["total_bytes"] else "",
                 f"{size(rate)}/s" if rate else "",
                 f"{eta:.0f} s" if eta is not None else "",
             )

@@ -43,6 +43,12 @@ def in_place(version: Version | None, files: Iterable[RemoteFile]) -> tuple[Kept
     return tuple(one for one in found if one.name not in damaged and intact(version.folder, one.name, one.size_bytes))
 
 
+def size_of(versions: Iterable[Version], sha256: str) -> int | None:
+    """How big the file with that SHA-256 is, when a version has it; its bytes are proven again before they count."""
+    found = (kept for version in versions for kept in load_files(version.repo, version.commit) or ())
+    return next((kept.size_bytes for kept in found if kept.sha256 == sha256), None)
+
+
 Damaged = Callable[[Version, str], None]
 """Told of a file of a version that turned out to be wrong."""
 

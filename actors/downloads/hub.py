@@ -13,7 +13,7 @@ from . import hub_answers
 from .address import origin_of
 from .control import Answer, Control, converse
 from .errors import SourceError, TransferError
-from .manifest import FILES_MAX, Manifest, RemoteFile, check_names, wanted
+from .manifest import FILES_MAX, Manifest, RemoteFile, UnsizedFile, check_names, wanted
 
 PAGES_MAX = 2_000
 
@@ -45,12 +45,17 @@ async def _ask(control: Control, hub: str, hubs: tuple[str, ...], source: ModelS
     if not files:
         what = f"{source.uri} has no such file"
         raise SourceError("E_SOURCE.file", what, "", "check the name of the file and the patterns")
-    return Manifest("hub", source.model, source.revision, commit, files, control.headers, control.origin)
+    sized = tuple(file for file in files if isinstance(file, RemoteFile))
+    unsized = tuple(file for file in files if isinstance(file, UnsizedFile))
+    headers, origin = control.headers, control.origin
+    return Manifest("hub", source.model, source.revision, commit, sized, headers, origin, unsized=unsized)
 
 
-async def _list(control: Control, url: str, bases: tuple[str, ...], source: ModelSource) -> tuple[RemoteFile, ...]:
+async def _list(
+    control: Control, url: str, bases: tuple[str, ...], source: ModelSource
+) -> tuple[RemoteFile | UnsizedFile, ...]:
     """Every file that is wanted; the hub gives pages and says in a header where the next one is."""
-    found: list[RemoteFile] = []
+    found: list[RemoteFile | UnsizedFile] = []
     origin = origin_of(url)
     for _ in range(PAGES_MAX):
         page = await _get(control, url, source)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from protocol.messages.model_source import ModelSource
 
 from .errors import DownloadError, SourceError, TransferError
-from .manifest import RemoteFile
+from .manifest import RemoteFile, UnsizedFile
 from .records import COMMIT
 
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -31,7 +31,7 @@ def entries(value: Any, source: ModelSource) -> list[dict[str, Any]]:
     return [entry for entry in value if entry.get("type") == "file" and isinstance(entry.get("path"), str)]
 
 
-def remote_file(entry: Mapping[str, Any], bases: tuple[str, ...], source: ModelSource) -> RemoteFile:
+def remote_file(entry: Mapping[str, Any], bases: tuple[str, ...], source: ModelSource) -> RemoteFile | UnsizedFile:
     """One file of the list. `bases`: `HUB/ORG/REPO/resolve/COMMIT` of each mirror."""
     name = entry["path"]
     lfs = entry.get("lfs")
@@ -40,6 +40,8 @@ def remote_file(entry: Mapping[str, Any], bases: tuple[str, ...], source: ModelS
         digest = str(lfs.get("oid", "")).removeprefix("sha256:")
         if not SHA256.match(digest):
             raise _unproven(name, source)
+        if lfs.get("size") is None:
+            return UnsizedFile(name, digest, urls)
         return RemoteFile(name, _size(lfs.get("size"), name, source), "sha256", digest, urls)
     digest = str(entry.get("oid", ""))
     if not re.match(r"[0-9a-f]{40}\Z", digest):

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -30,6 +30,22 @@ class RemoteFile:
     """Mirrors of the same bytes, best first: addresses that stay good, and may redirect to signed ones that expire."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnsizedFile:
+    """One file whose size nobody says before it is there: it comes in one stream, and its SHA-256 proves it."""
+
+    name: str
+    sha256: str
+    """Lower-case hex."""
+    urls: tuple[str, ...]
+    size_max_bytes: int | None = None
+    """What it may have at most, beside what the store has room for."""
+
+    def sized(self, size_bytes: int) -> RemoteFile:
+        """The same file, now that its size is known."""
+        return RemoteFile(self.name, size_bytes, "sha256", self.sha256, self.urls)
+
+
 Renew = Callable[[str], tuple[str, ...]]
 """From the name of a file to its addresses as they are now; blocking, DownloadError when there is none."""
 
@@ -53,11 +69,18 @@ class Manifest:
     """`scheme://host:port` that `headers` are bound to; see address.origin_of."""
     renew: Renew | None = None
     """Who can resolve an address again, when those of a file expire themselves; None: ask the same address again."""
+    unsized: tuple[UnsizedFile, ...] = ()
+    """Files whose size is not known yet; they come first, and are among `files` then."""
 
     @property
     def size_bytes(self) -> int:
-        """All of it."""
+        """All of it, as far as sizes are known."""
         return sum(file.size_bytes for file in self.files)
+
+    def sized(self, file: RemoteFile) -> "Manifest":
+        """The same, with one file more whose size is known now."""
+        left = tuple(one for one in self.unsized if one.name != file.name)
+        return replace(self, files=(*self.files, file), unsized=left)
 
     @property
     def key(self) -> str:

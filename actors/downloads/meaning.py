@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from protocol.messages.model_source import ModelSource
 
-from .manifest import RemoteFile
+from .manifest import RemoteFile, UnsizedFile
 from .records import COMMIT, Refs
 
 
@@ -15,9 +15,12 @@ def commit_of(files: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
-def given_files(source: ModelSource) -> tuple[RemoteFile, ...]:
-    """The files that a manifest gives."""
-    return tuple(RemoteFile(file.name, file.size_bytes, "sha256", file.sha256, file.urls) for file in source.files)
+def given_files(source: ModelSource) -> tuple[tuple[RemoteFile, ...], tuple[UnsizedFile, ...]]:
+    """The files that a manifest gives: those with a size, and those without."""
+    every = [UnsizedFile(file.name, file.sha256, file.urls, file.size_max_bytes) for file in source.files]
+    sizes = [file.size_bytes for file in source.files]
+    sized = tuple(one.sized(size) for one, size in zip(every, sizes, strict=True) if size is not None)
+    return sized, tuple(one for one, size in zip(every, sizes, strict=True) if size is None)
 
 
 def file_name(uri: str) -> str:

@@ -7,6 +7,7 @@ The name is the scheme of its addresses; the object is called without arguments 
 to is checked, fetched, proven and kept like every other version. See docs/models.md.
 """
 
+from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
 
 from .errors import DownloadError, SourceError
-from .manifest import Manifest, RemoteFile, check_names
+from .manifest import Manifest, RemoteFile, UnsizedFile, check_names
 from .records import COMMIT
 
 GROUP = "mosalamaagent.sources"
@@ -61,20 +62,12 @@ def _checked(manifest: object, scheme: str, source: ModelSource) -> Manifest:
         and manifest.model == source.model
         and COMMIT.match(manifest.commit)
         and all(isinstance(file, RemoteFile) and file.urls and file.size_bytes >= 0 for file in manifest.files)
+        and all(isinstance(file, UnsizedFile) and file.urls for file in manifest.unsized)
     )
     if not good or not isinstance(manifest, Manifest):
         what = f"the source {scheme}:// gave no plan for {source.uri}"
         raise SourceError(
             "E_SOURCE", what, "model, commit or files are not what they must be", "report it to its author"
         )
-    check_names(file.name for file in manifest.files)
-    return Manifest(
-        scheme,
-        manifest.model,
-        manifest.revision,
-        manifest.commit,
-        manifest.files,
-        manifest.headers,
-        manifest.origin,
-        manifest.renew,
-    )
+    check_names([*(file.name for file in manifest.files), *(file.name for file in manifest.unsized)])
+    return replace(manifest, source=scheme)

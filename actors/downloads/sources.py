@@ -33,13 +33,13 @@ def resolve(settings: DownloadsSettings, source: ModelSource, allowed: Callable[
 
 def _given(settings: DownloadsSettings, source: ModelSource, allowed: Callable[[str], bool]) -> Manifest:
     """The master says it all; whether its mirrors may be asked is still this machine's to say."""
-    files = given_files(source)
-    check_names(file.name for file in files)
-    for file in files:
+    files, unsized = given_files(source)
+    check_names(file.name for file in source.files)
+    for file in source.files:
         for url in file.urls:
             split(url)
             if not allowed(url) and not url.startswith(f"{settings.hub_url}/"):
                 what = f"{url} is not allowed on this machine"
                 raise SourceError("E_POLICY.url", what, "its own policy decides", "allow it in policy.sources")
-    commit = commit_of((file.name, file.digest) for file in files)
-    return Manifest("manifest", source.model, commit, commit, files)
+    commit = commit_of((file.name, file.sha256) for file in source.files)
+    return Manifest("manifest", source.model, commit, commit, files, unsized=unsized)

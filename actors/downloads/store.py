@@ -79,7 +79,10 @@ class ModelStore:
         """Nobody builds it any more; what is there is kept for the next time, within the bounds of partials."""
         with self._lock:
             if self._promised.pop(manifest.key, None) is not None:
-                self._touch(self._root / STAGING / manifest.key)
+                base = self._root / STAGING / manifest.key
+                for folder in (base / "files", base / "work"):
+                    disk.prune_upwards(folder, self._root / STAGING)  # when nothing came there is nothing to keep
+                self._touch(base)
 
     def _touch(self, base: Path) -> None:
         """A partial's age counts from the last transfer that was at work on it."""
@@ -121,6 +124,23 @@ class ModelStore:
             self._promised[staging.manifest.key] = there + needed
         self.sweep()
         return plan.doomed
+
+    def grow(self, staging: Staging, least_bytes: int, most_bytes: int) -> int:
+        """Room for so many bytes more of a file whose size nobody knows, before they are written; SpaceError.
+
+        Nothing is removed for it: nobody can say whether that would be enough.
+        """
+        base = staging.files.parent
+        with self._lock:
+            there = self._promised[staging.manifest.key] = disk.allocated(base)
+            space = self._space()
+            if space.room_bytes < least_bytes:
+                why = f"its size is not known; {explained(space, least_bytes)}"
+                do = "free space (mosalamaagent model gc --free-bytes N), or pull it from a source that says its size"
+                raise SpaceError("E_SPACE", f"{staging.manifest.model} does not fit", why, do)
+            granted = min(most_bytes, space.room_bytes)
+            self._promised[staging.manifest.key] = there + granted
+            return granted
 
     def publish(self, staging: Staging, read: Read = _unread) -> Path:
         """The staged version appears, whole; files that earlier pulls of this commit brought stay in it."""
@@ -333,15 +353,6 @@ class ModelStore:
         return collect(self._stored(), bounds, self._wall(), need_bytes, partly=partly)
 
     # -- looking ---------------------------------------------------------------------------------------------
-
-    def has(self, manifest: Manifest) -> bool:
-        """Whether every file of the manifest is published, proven, and not known to be damaged."""
-        with self._lock:
-            return len(building.in_place(self._versions.get(manifest.key), manifest.files)) == len(manifest.files)
-
-    def folder(self, manifest: Manifest) -> Path:
-        """Where a version is when it is complete."""
-        return self._root / manifest.key
 
     def space(self) -> Space:
         """How full it is."""

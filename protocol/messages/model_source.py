@@ -23,7 +23,10 @@ class SourceFile(Part):
     """One file of a manifest, with what proves it; `urls` are mirrors of the same bytes."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=512)]
-    size_bytes: Count
+    size_bytes: Count | None = None
+    """None when nobody knows it: then it comes in one stream, and begins again after a cut."""
+    size_max_bytes: Count | None = None
+    """What a file of unknown size may have at most; None: what the store has room for."""
     sha256: Sha256
     urls: Annotated[tuple[Url, ...], Field(min_length=1, max_length=16)]
 

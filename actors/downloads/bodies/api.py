@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.downloads.manifest import RemoteFile, Staging
+from actors.downloads.manifest import RemoteFile, Staging, UnsizedFile
 
 
 class Cancelled(Exception):  # noqa: N818  # an answer to a request, not an error
@@ -21,6 +21,7 @@ class Progress:
     done_bytes: int
     """Bytes that are on disk, of this time and of earlier ones; falls when bytes turn out to be wrong."""
     total_bytes: int
+    """0 while nobody knows it."""
     rate_bytes_s: float | None = None
     """Of the last seconds; None until it means something."""
     eta_s: float | None = None
@@ -68,6 +69,10 @@ class Control:
         return self._paused.is_set()
 
 
+Grow = Callable[[int, int], int]
+"""From the bytes that are needed now and those that are welcome to what is reserved; DownloadError when not so many."""
+
+
 class Bring(Protocol):
     """Brings files of a staging: complete, proven and durable under `staging.files`, or an error that says why not."""
 
@@ -75,3 +80,13 @@ class Bring(Protocol):
         self, staging: Staging, files: Sequence[RemoteFile], control: Control, progress: Callable[[Progress], None]
     ) -> Brought:
         """Blocking, for a task thread. DownloadError: why it ended; Cancelled: it was told to end."""
+
+    def unsized(
+        self,
+        staging: Staging,
+        file: UnsizedFile,
+        control: Control,
+        progress: Callable[[Progress], None],
+        grow: Grow,
+    ) -> RemoteFile:
+        """One file whose size nobody says: then it stands proven in the staging, and its size is known. As above."""

@@ -15,11 +15,11 @@ from pathlib import Path
 from actors.downloads import hashing
 from actors.downloads.address import checked
 from actors.downloads.errors import DownloadError
-from actors.downloads.manifest import RemoteFile, Staging
+from actors.downloads.manifest import RemoteFile, Staging, UnsizedFile
 from config.downloads import DownloadsSettings
 
 from .adapt import FIRST, FIRST_FOR_SEVERAL
-from .api import Brought, Cancelled, Control, Progress
+from .api import Brought, Cancelled, Control, Grow, Progress
 from .asking import Asker
 from .buffers import Buffers
 from .crew import Crew, hashers_wanted
@@ -27,6 +27,7 @@ from .hasher import Hasher
 from .job import Job
 from .partial import failed
 from .throttle import Hours, Throttle
+from .unsized import Stream
 from .watch import LOOK_S, Watch
 from .worker import Worker
 
@@ -83,6 +84,19 @@ class TransferEngine:
             _copy(staging.files / file.name, staging.files / twin.name)
         return Brought(len(files), sum(file.size_bytes for file in files), received, time.monotonic() - begun)
 
+    def unsized(
+        self,
+        staging: Staging,
+        file: UnsizedFile,
+        control: Control,
+        progress: Callable[[Progress], None],
+        grow: Grow,
+    ) -> RemoteFile:
+        """See api.Bring."""
+        settings, asker = self._settings, self._asker(staging)
+        stream = Stream(file, staging, asker, self._throttle, control, grow, settings.tries, settings.read_timeout_s)
+        return stream.bring(progress, self._held)
+
     def _borrow(self) -> int:
         with self._lock:
             count = max(BLOCKS_LEAST, min(self._settings.connections + SPARE_BLOCKS, self._blocks_left))
@@ -116,7 +130,7 @@ class TransferEngine:
         workers: list[Worker] = []
         try:
             while not crew.over:
-                self._hold(crew)
+                crew.held = self._held()
                 while len(workers) < crew.allowed:
                     workers.append(self._worker(len(workers), crew, staging))
                     threads.append(_started(workers[-1].run, f"bytes-{len(workers) - 1}"))
@@ -144,9 +158,10 @@ class TransferEngine:
     def _worker(self, number: int, crew: Crew, staging: Staging) -> Worker:
         return Worker(number, crew, self._asker(staging), Hasher(crew, self._block_bytes).hash_ready)
 
-    def _hold(self, crew: Crew) -> None:
+    def _held(self) -> str:
+        """Why nothing is asked for now."""
         outside = self._hours is not None and not self._hours.open_at(self._minute())
-        crew.held = f"transfers run in the hours {self._settings.hours}" if outside else ""
+        return f"transfers run in the hours {self._settings.hours}" if outside else ""
 
     def _asker(self, staging: Staging) -> Asker:
         settings, manifest = self._settings, staging.manifest

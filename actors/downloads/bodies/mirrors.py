@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from actors.downloads.errors import DownloadError, SourceError, TransferError, WrongBytesError
-from actors.downloads.manifest import RemoteFile
+from actors.downloads.manifest import RemoteFile, UnsizedFile
 
 BACKOFF_S = (0.2, 10.0)
 RESOLVES_MAX = 3
@@ -87,7 +87,7 @@ def wrong(name: str, why: str) -> WrongBytesError:
 class Mirrors:
     """Best first; one that failed is behind those that did not."""
 
-    def __init__(self, file: RemoteFile, tries: int) -> None:
+    def __init__(self, file: RemoteFile | UnsizedFile, tries: int) -> None:
         self._name, self._tries = file.name, tries
         self.all = [Mirror(url) for url in file.urls]
         self.only: Mirror | None = None

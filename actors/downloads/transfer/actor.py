@@ -13,6 +13,8 @@ from actors.downloads.local import copy_in, is_local
 from actors.downloads.manifest import Manifest, Staging
 from actors.downloads.messages import Cancel, Collected, TransferChanged, TransferEnded
 from actors.downloads.store import ModelStore
+from actors.downloads.transfer.sizing import sized
+from actors.downloads.transfer.voice import Voice
 from actors.facts import TransferFacts
 from actors.supervision.actor import Actor
 from actors.supervision.errors import SupervisionError
@@ -46,6 +48,7 @@ class TransferActor(Actor):
         self._store, self._resolve, self._bring_files, self._manager = store, resolve, bring, manager
         self._control = Control()
         self._failure: Failure | None = None
+        self._voice = Voice()
         if command_id:
             bind_contextvars(command_id=command_id)  # for the lines of this actor and of its threads
         self._log = structlog.get_logger().bind(actor="transfer", transfer=transfer_id)
@@ -102,6 +105,8 @@ class TransferActor(Actor):
         manifest = self._resolve(self._source)
         staging = self._begun(manifest)
         try:
+            staging = sized(staging, self._store, self._bring_files, self._control, self._show)
+            manifest = staging.manifest
             path = self._built(staging)
         finally:
             self._store.end(manifest)
@@ -158,6 +163,9 @@ class TransferActor(Actor):
             copy_in(file, prepared.staging, read)
 
     def _show(self, progress: Progress) -> None:
+        said = self._voice.line(progress, self._ended.now())
+        if said is not None:
+            self._log.info("transfer.progress", **said)
         facts = TransferFacts(
             self._id,
             self._source.model,

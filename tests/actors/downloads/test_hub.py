@@ -90,7 +90,8 @@ def test_a_refusal_of_the_hub_says_which_and_what_to_do(web, tmp_path, status, w
         [entry("a", oid="")],
         [entry("a", oid="zz")],
         [entry("a", lfs={"oid": "short", "size": 1})],
-        [entry("a", lfs={"oid": SHA})],
+        [entry("a", size=None)],
+        [entry("a", lfs={"oid": SHA, "size": "7"})],
         {"error": "no list"},
         ["not a map"],
         [],
@@ -101,6 +102,13 @@ def test_a_list_that_cannot_be_trusted_is_refused_whole(web, tmp_path, entries):
     with pytest.raises(SourceError) as caught:
         of_hub(web, tmp_path)
     assert caught.value.do
+
+
+def test_a_file_in_lfs_without_a_size_is_one_of_unknown_size(web, tmp_path):
+    web.hub([entry("config.json"), entry("w.bin", lfs={"oid": SHA})])
+    found = of_hub(web, tmp_path)
+    assert [file.name for file in found.files] == ["config.json"]
+    assert [(file.name, file.sha256) for file in found.unsized] == [("w.bin", SHA)]
 
 
 @pytest.mark.parametrize("sha", ["main", "../../etc", "current", "", None, 5, "A" * 40, "a" * 39])

@@ -8,7 +8,7 @@ import pytest
 
 from actors.downloads import plugins
 from actors.downloads.errors import SourceError, TransferError
-from actors.downloads.manifest import Manifest, RemoteFile
+from actors.downloads.manifest import Manifest, RemoteFile, UnsizedFile
 from actors.downloads.sources import resolve
 from config.downloads import CredentialSettings, DownloadsSettings
 from protocol.messages.model_source import ModelSource, SourceFile
@@ -31,14 +31,22 @@ def test_an_address_with_its_hash_is_a_version_of_one_file(web, tmp_path):
     assert len(found.commit) == 40
 
 
-def test_a_server_that_knows_no_head_is_asked_for_a_byte_and_one_that_says_no_size_is_refused(web, tmp_path):
+def test_a_server_that_knows_no_head_is_asked_for_a_byte_and_one_that_says_no_size_is_a_file_of_unknown_size(
+    web, tmp_path
+):
     source = ModelSource(uri=f"{web.url}/x", kind="https", sha256=SHA)
     web.known["HEAD", "/x"] = (403, {}, b"")
     web.known["GET", "/x"] = (206, {"Content-Range": "bytes 0-0/50000"}, b"x")
     assert resolve(settings(tmp_path), source, yes).size_bytes == 50_000
-    web.known["GET", "/x"] = (200, {"Content-Length": None}, b"x")
-    with pytest.raises(SourceError, match="nobody says how big"):
-        resolve(settings(tmp_path), source, yes)
+    web.known["GET", "/x"] = (200, {}, DATA)
+    assert resolve(settings(tmp_path), source, yes).size_bytes == len(DATA), "it gives no ranges, and says its size"
+    for answer in ((200, {"Content-Length": None}, b"x"), (206, {"Content-Range": "bytes 0-0/*"}, b"x")):
+        web.known["GET", "/x"] = answer
+        found = resolve(settings(tmp_path), source, yes)
+        assert (found.files, found.unsized) == ((), (UnsizedFile("x", SHA, (source.uri,)),))
+    packed = (200, {"Content-Encoding": "gzip"}, b"x")
+    web.known["GET", "/x"] = packed
+    assert resolve(settings(tmp_path), source, yes).files == (), "the size of what is packed is not the file's"
     web.known["GET", "/x"] = (404, {}, b"")
     with pytest.raises(SourceError, match="cannot be had"):
         resolve(settings(tmp_path), source, yes)

@@ -135,7 +135,7 @@ class GpuWatch:
 
     def _unified(self, figures: Figures) -> None:
         """Memory that is the machine's own: all of it, and what the GPU's processes say they use."""
-        figures["memory_total_bytes"] = procfs.read_memory(self._kept).get("total")
+        figures["memory_total_bytes"] = procfs.read_memory(self._kept).get("memory.total_bytes")
         used = [size for _, size in figures.get("processes", ()) if size is not None]
         if "processes" in figures:
             figures["memory_used_bytes"] = sum(used)

@@ -8,19 +8,12 @@ from . import procfs
 from .traffic import Cards, Disks, Paces
 
 Figures = dict[str, Any]
-KILL_LOOKS = 3
+SLOW_LOOKS = 3
+"""Pressure of processors and disks is read at every so many looks: it tells of a minute."""
+KILL_LOOKS = 6
 """The kernel's kills are counted at every so many looks, and at once when a task waited for memory."""
-OF_MEMORY = {
-    "total": "memory.total_bytes",
-    "available": "memory.available_bytes",
-    "free": "memory.free_bytes",
-    "cached": "memory.cached_bytes",
-    "swap_total": "memory.swap_total_bytes",
-    "swap_free": "memory.swap_free_bytes",
-}
-PRESSURE = tuple(
-    (f"/proc/pressure/{what}", f"pressure.{what}.some", f"pressure.{what}.full") for what in ("cpu", "memory", "io")
-)
+PRESSURE = tuple((f"/proc/pressure/{what}", f"pressure.{what}.some", f"pressure.{what}.full") for what in ("cpu", "io"))
+MEMORY_PRESSURE = ("/proc/pressure/memory", "pressure.memory.some", "pressure.memory.full")
 
 
 class HostLook:
@@ -34,14 +27,14 @@ class HostLook:
         self._disk_paces = Paces("disk.read_bytes", "disk.written_bytes")
         self._oom_kills = procfs.OomKills()
         self._kills: int | None = None
-        self._kills_in = 0
         self._waited = b""
+        self._lasting: Figures = {}
+        """What the last slow look said."""
+        self._looks = 0
 
     def now(self) -> Figures:
         """Processors and memory."""
-        figures: Figures = {}
-        for name, value in procfs.read_memory(self._kept).items():
-            figures[OF_MEMORY[name]] = value
+        figures = procfs.read_memory(self._kept)
         now = procfs.read_processors(self._kept)
         before, self._before = self._before, now
         if now is not None:
@@ -57,7 +50,7 @@ class HostLook:
     def flow(self) -> Figures:
         """Load, pressure, network, disks and the kernel's kills, with rates.
 
-        The kernel itself reckons loads anew every 5 s and pressure every 2 s, and both tell of a minute and more.
+        The kernel itself reckons loads anew every 5 s.
         """
         kept, figures, now_s = self._kept, Figures(), self._clock()
         cards = self._cards.read(kept)
@@ -70,23 +63,26 @@ class HostLook:
         loads = procfs.read_loads(kept)
         if loads is not None:
             figures["load1"], figures["load5"], figures["load15"] = loads
-        for path, some, full in PRESSURE:
-            text = kept.raw(path)
-            procfs.pressure_of(figures, text, some, full)
-            if path == "/proc/pressure/memory":
-                self._see_kills(figures, text)
+        if self._looks % SLOW_LOOKS == 0:
+            self._lasting = {}
+            for path, some, full in PRESSURE:
+                procfs.pressure_of(self._lasting, kept.raw(path), some, full)
+        figures.update(self._lasting)
+        self._see_memory_wait(figures)
+        self._looks += 1
         return figures
 
-    def _see_kills(self, figures: Figures, pressure: bytes | None) -> None:
-        """Before it kills, the kernel tries to free memory, and who waits for that is in the pressure's total.
+    def _see_memory_wait(self, figures: Figures) -> None:
+        """Pressure of memory and the kernel's kills: it kills only after a task has waited for memory to be freed.
 
-        A kill that an administrator asks for comes without, and is counted some looks later.
+        Only a kill that an administrator asks for comes without that, and is counted some looks later.
         """
-        text = pressure or b""
+        path, some, full = MEMORY_PRESSURE
+        text = self._kept.raw(path) or b""
+        procfs.pressure_of(figures, text, some, full)
         waited = text[text.find(b"total=") : text.find(b"\n")]
-        self._kills_in -= 1
-        if not waited or waited != self._waited or self._kills_in < 0:
-            self._waited, self._kills_in = waited, KILL_LOOKS - 1
+        if not waited or waited != self._waited or self._looks % KILL_LOOKS == 0:
+            self._waited = waited
             self._kills = self._oom_kills.read(self._kept)
         if self._kills is not None:
             figures["oom_kills"] = self._kills

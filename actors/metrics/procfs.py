@@ -5,7 +5,6 @@ Formats: proc(5), and the kernel's Documentation/accounting/psi.rst.
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 READ_BYTES = 4_096
@@ -18,12 +17,12 @@ OOM_KILL = b"\noom_kill "
 TICKS = os.sysconf("SC_CLK_TCK")
 KIB = 1024
 MEMORY = {
-    b"MemTotal:": "total",
-    b"\nMemFree:": "free",
-    b"\nMemAvailable:": "available",
-    b"\nCached:": "cached",
-    b"\nSwapTotal:": "swap_total",
-    b"\nSwapFree:": "swap_free",
+    b"MemTotal:": "memory.total_bytes",
+    b"\nMemFree:": "memory.free_bytes",
+    b"\nMemAvailable:": "memory.available_bytes",
+    b"\nCached:": "memory.cached_bytes",
+    b"\nSwapTotal:": "memory.swap_total_bytes",
+    b"\nSwapFree:": "memory.swap_free_bytes",
 }
 USUAL = re.compile(
     rb"MemTotal: +(\d+) kB\nMemFree: +(\d+) kB\nMemAvailable: +(\d+) kB\nBuffers: +\d+ kB\nCached: +(\d+) kB\n"
@@ -136,8 +135,8 @@ def number_after(text: bytes, name: bytes) -> int | None:
     return int(word) if word.isdigit() else None
 
 
-def read_memory(kept: Kept) -> Mapping[str, int]:
-    """Bytes of `total`, `available`, `free`, `cached`, `swap_total` and `swap_free` memory."""
+def read_memory(kept: Kept) -> dict[str, Any]:
+    """`memory.total_bytes` and so on; a dictionary of the caller's own."""
     text = kept.raw("/proc/meminfo") or b""
     first, swap = USUAL.match(text), USUAL_SWAP.search(text)
     if first is None or swap is None:
@@ -145,18 +144,18 @@ def read_memory(kept: Kept) -> Mapping[str, int]:
     total, free, available, cached = first.groups()
     swap_total, swap_free = swap.groups()
     return {
-        "total": int(total) * KIB,
-        "free": int(free) * KIB,
-        "available": int(available) * KIB,
-        "cached": int(cached) * KIB,
-        "swap_total": int(swap_total) * KIB,
-        "swap_free": int(swap_free) * KIB,
+        "memory.total_bytes": int(total) * KIB,
+        "memory.free_bytes": int(free) * KIB,
+        "memory.available_bytes": int(available) * KIB,
+        "memory.cached_bytes": int(cached) * KIB,
+        "memory.swap_total_bytes": int(swap_total) * KIB,
+        "memory.swap_free_bytes": int(swap_free) * KIB,
     }
 
 
-def _memory_one_by_one(text: bytes) -> Mapping[str, int]:
+def _memory_one_by_one(text: bytes) -> dict[str, Any]:
     """In whatever order, and whichever of them there are."""
-    found: dict[str, int] = {}
+    found: dict[str, Any] = {}
     for word, name in MEMORY.items():
         at = text.find(word)
         if at >= 0:

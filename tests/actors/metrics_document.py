@@ -22,8 +22,8 @@ are kept, up to {spool} bytes of them, and go first when it is back.
 | {host:g} s | processors, memory | `metrics.host_interval_s` |
 | {gpu:g} s | GPUs | `metrics.gpu_interval_s` |
 | {slow:g} s | of a GPU: clocks, ECC, links, fan, programs | `metrics.gpu_slow_interval_s` |
-| {container:g} s | containers, load, pressure, network, disk traffic, the agent | `metrics.container_interval_s` |
-| {third:g} s | of a container: processes, limit, throttling, pressure | each third `metrics.container_interval_s` |
+| {container:g} s | containers, load, memory pressure, network, disks, the agent | `metrics.container_interval_s` |
+| {third:g} s | other pressure; a container's processes, limit, throttling | each third `metrics.container_interval_s` |
 | {engine:g} s | engines' metrics pages | `metrics.engine_interval_s` |
 | {docker:g} s | whether Docker answers | `metrics.docker_interval_s` |
 | {disk:g} s | free space | `metrics.disk_interval_s` |

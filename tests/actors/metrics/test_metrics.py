@@ -41,8 +41,8 @@ def kept():
 
 def test_memory_is_what_psutil_says(kept):
     ours, theirs = procfs.read_memory(kept), psutil.virtual_memory()
-    assert ours["total"] == theirs.total
-    assert abs(ours["available"] - theirs.available) < 256 << 20
+    assert ours["memory.total_bytes"] == theirs.total
+    assert abs(ours["memory.available_bytes"] - theirs.available) < 256 << 20
 
 
 def test_a_file_that_is_not_there_is_none_and_closes(kept):

@@ -1,5 +1,6 @@
 """Reads a version again and compares it with what was proven when it came. Blocking; for a task thread."""
 
+import contextvars
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -80,7 +81,9 @@ def _by_several(version: Version, files: Sequence[KeptFile], pace: Pace, readers
 
     with ThreadPoolExecutor(readers, "verify", _humble) as pool:
         order = sorted(files, key=lambda kept: -kept.size_bytes)
-        running = {pool.submit(_right, version.folder, kept, read): kept.name for kept in order}
+        running = {
+            pool.submit(contextvars.copy_context().run, _right, version.folder, kept, read): kept.name for kept in order
+        }
         try:
             left = set(running)
             while left:

@@ -26,6 +26,7 @@ from .crew import Crew, hashers_wanted
 from .hasher import Hasher
 from .job import Job
 from .partial import failed
+from .threads import started
 from .throttle import Hours, Throttle
 from .unsized import Stream
 from .watch import LOOK_S, Watch
@@ -126,14 +127,14 @@ class TransferEngine:
         total = sum(file.size_bytes for file in files)
         watch = Watch(crew, total, settings.read_timeout_s, most, self._barrier_s)
         hashers = [Hasher(crew, self._block_bytes) for _ in range(hashers_wanted(len(files)))]
-        threads = [_started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers)]
+        threads = [started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers)]
         workers: list[Worker] = []
         try:
             while not crew.over:
                 crew.held = self._held()
                 while len(workers) < crew.allowed:
                     workers.append(self._worker(len(workers), crew, staging))
-                    threads.append(_started(workers[-1].run, f"bytes-{len(workers) - 1}"))
+                    threads.append(started(workers[-1].run, f"bytes-{len(workers) - 1}"))
                 crew.await_end(LOOK_S)
                 watch.look(workers, progress)
         except DownloadError as error:
@@ -179,12 +180,6 @@ class TransferEngine:
             if self._tls is None:
                 self._tls = ssl.create_default_context()
             return self._tls
-
-
-def _started(run: Callable[[], None], name: str) -> threading.Thread:
-    thread = threading.Thread(target=run, name=f"transfer/{name}")
-    thread.start()
-    return thread
 
 
 def _is_there(staging: Staging, file: RemoteFile, control: Control) -> bool:

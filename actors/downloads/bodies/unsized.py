@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import structlog
+
 from actors.downloads.errors import DownloadError, SourceError, TransferError
 from actors.downloads.manifest import RemoteFile, Staging, UnsizedFile
 from actors.downloads.proof import digests
@@ -22,6 +24,7 @@ from .asking import Asker
 from .buffers import ALIGN_BYTES, aligned
 from .mirrors import Mirror, Mirrors, refused, wrong
 from .partial import failed
+from .threads import started
 from .throttle import Throttle
 from .watch import LEAST_BYTES_S, LOOK_S, RATE_S
 
@@ -53,6 +56,7 @@ class Stream:
         self._part = staging.work / f"sha256-{file.sha256}.stream"
         self._target = staging.files / file.name
         self._ended, self._stop = threading.Event(), threading.Event()
+        self._log = structlog.get_logger().bind(actor="transfer", file=file.name)
         self._held = ""
         self._done = self._total = self._reserved = self.received_bytes = 0
         """Of this try, of the whole as far as the server says it, of what has room; of all tries."""
@@ -68,9 +72,8 @@ class Stream:
         size = self._there()
         if size is not None:
             return self._file.sized(size)
-        thread = threading.Thread(target=self._run, name="transfer/stream")
         self._held = held()
-        thread.start()
+        thread = started(self._run, "stream")
         try:
             while not self._ended.wait(LOOK_S) and not self._control.cancelled:
                 self._held = held()
@@ -152,11 +155,15 @@ class Stream:
             except (OSError, TransferError) as error:
                 self._end_if_told()
                 mirrors.fail(mirror, str(error) or type(error).__name__, now, time.monotonic())
+                self._log.warning("body.failed", why=str(error), tries=mirror.failures)
             except SourceError as error:
                 mirror.given_up = error
+                self._log.warning("body.failed", why=str(error))
             else:
                 if size is not None:
                     return self._file.sized(size)
+                why = str(mirror.given_up or "its SHA-256 differs, or it is to be asked later")
+                self._log.warning("body.failed", why=why)
             finally:
                 self._asker.leave(broken=True)
 

@@ -184,8 +184,11 @@ class DownloadManagerActor(Actor):
         if not self._allowed(source.uri):
             what = f"{source.uri} is not allowed on this machine"
             raise SourceError("E_POLICY.url", what, "its own policy decides", "allow it in policy.sources")
-        if self._wishes.add(command_id, source, priority):  # else it is on its way: one transfer answers every command
+        wish = self._wishes.add(command_id, source, priority)
+        if wish.commands == [command_id]:
             self._start_next()
+        else:  # it is on its way: one transfer answers every command, and its lines are those of the first
+            self._log.info("transfer.joined", transfer=wish.transfer_id or wish.wanted, began_by=wish.commands[0])
 
     def _start_next(self) -> None:
         for wish in self._wishes.begin(self._settings.transfers_max):
@@ -355,7 +358,7 @@ class DownloadManagerActor(Actor):
             failure = Failure(
                 code="E_STORE", what="the collection failed", why=ended.error[:2_000], do="look at the disk"
             )
-            self._log.error("collection_failed", why=ended.error)
+            self._log.error("collection_failed", command_id=command_id, why=ended.error)
             if command_id is not None:
                 self._journal.tell(journal.Outcome(command_id, "failed", failure))
             return

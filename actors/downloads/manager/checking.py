@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+from structlog.contextvars import bound_contextvars
+
 from actors.downloads.manager.words import Found
 from actors.downloads.records import Version
 from actors.downloads.store import ModelStore
@@ -33,14 +36,22 @@ class Checker:
 
     def __init__(self, store: ModelStore, bytes_s: int, flag: Flag, tell: Callable[[object], None]) -> None:
         self._store, self._bytes_s, self._flag, self._tell = store, bytes_s, flag, tell
+        self._log = structlog.get_logger().bind(actor="downloads")
 
     def run(self, check: Check) -> Found:
         """Every version of the check; each is marked in the store as soon as it was read."""
+        if check.command_id is None:
+            return self._read(check)
+        with bound_contextvars(command_id=check.command_id):  # it may have waited for its turn
+            return self._read(check)
+
+    def _read(self, check: Check) -> Found:
         rate = self._bytes_s if check.command_id is None else None
         found = []
         for version in check.versions:
             wrong = verify(version, Pace(self._flag, rate, self._teller(version)), 1 if rate else readers())
             self._store.verified(version, wrong)
+            self._log.info("model.verified", model=version.model, revision=version.commit, wrong=len(wrong))
             found.append((version, wrong))
         return tuple(found)
 

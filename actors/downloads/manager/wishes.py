@@ -50,8 +50,8 @@ class Wishes:
         self._numbers = itertools.count(1)
         self._kept = read_json(self._file)
 
-    def add(self, command_id: str, source: ModelSource, priority: int) -> bool:
-        """One more command wants that; whether it is the first."""
+    def add(self, command_id: str, source: ModelSource, priority: int) -> Wish:
+        """One more command wants that; its wish."""
         wanted = digest(source.model_dump_json().encode()).hex()[:ID_CHARS]
         wish = self._all.get(wanted)
         if wish is None:
@@ -60,7 +60,7 @@ class Wishes:
         if command_id not in wish.commands:
             wish.commands.append(command_id)
         self._recall(wish, command_id)
-        return len(wish.commands) == 1
+        return wish
 
     def _recall(self, wish: Wish, command_id: str) -> None:
         kept = self._kept.get(wish.wanted)

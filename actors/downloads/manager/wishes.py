@@ -6,7 +6,7 @@ by the commands that wanted it, so that a later pull of the same model does not 
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ FILE = ".transfers.json"
 ID_CHARS = 16
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """One source that somebody wants."""
 
@@ -29,7 +29,7 @@ class Wish:
     priority: int
     came: int
     facts: TransferFacts
-    commands: list[str] = field(default_factory=list)
+    commands: tuple[str, ...] = ()
     """Those that are answered when it ends."""
     transfer_id: str = ""
     """Of its actor; empty while it has none."""
@@ -56,20 +56,24 @@ class Wishes:
         wish = self._all.get(wanted)
         if wish is None:
             facts = TransferFacts(wanted, source.model, source.revision, "queued", 0, 0)
-            wish = self._all[wanted] = Wish(wanted, source, priority, next(self._numbers), facts)
+            wish = Wish(wanted, source, priority, next(self._numbers), facts)
         if command_id not in wish.commands:
-            wish.commands.append(command_id)
-        self._recall(wish, command_id)
-        return wish
+            wish = replace(wish, commands=(*wish.commands, command_id))
+        return self.put(self._recalled(wish, command_id))
 
-    def _recall(self, wish: Wish, command_id: str) -> None:
+    def _recalled(self, wish: Wish, command_id: str) -> Wish:
         kept = self._kept.get(wish.wanted)
-        if isinstance(kept, dict) and command_id in kept.get("commands", ()):
-            wish.said, wish.paused = True, kept.get("paused") is True
-            if isinstance(kept.get("priority"), int):
-                wish.priority = kept["priority"]
-            if wish.paused:
-                wish.facts = replace(wish.facts, state="paused")
+        if not isinstance(kept, dict) or command_id not in kept.get("commands", ()):
+            return wish
+        paused, priority = kept.get("paused") is True, kept.get("priority")
+        priority = priority if isinstance(priority, int) else wish.priority
+        facts = replace(wish.facts, state="paused") if paused else wish.facts
+        return replace(wish, said=True, paused=paused, priority=priority, facts=facts)
+
+    def put(self, wish: Wish) -> Wish:
+        """It is so now."""
+        self._all[wish.wanted] = wish
+        return wish
 
     def begin(self, places: int) -> list[Wish]:
         """Those that have a place now, the more urgent first, then in the order they came; each has a transfer's name.
@@ -79,16 +83,13 @@ class Wishes:
         free = places - sum(bool(wish.transfer_id) for wish in self._all.values())
         ready = [wish for wish in self._all.values() if not wish.transfer_id and not wish.paused]
         chosen = sorted(ready, key=lambda wish: (-wish.priority, wish.came))[: max(0, free)]
-        for wish in chosen:
-            wish.transfer_id, wish.ending = f"{wish.wanted}-{next(self._numbers)}", False
-            wish.facts = replace(wish.facts, transfer_id=wish.transfer_id, state="starting")
-        return chosen
+        return [self.put(_begun(wish, f"{wish.wanted}-{next(self._numbers)}")) for wish in chosen]
 
-    def rest(self, wish: Wish) -> None:
+    def rest(self, wish: Wish) -> Wish:
         """Its actor ended as it was told to: it is paused, or waits for a place again."""
-        wish.transfer_id, wish.ending = "", False
         state = "paused" if wish.paused else "queued"
-        wish.facts = replace(wish.facts, transfer_id=wish.wanted, state=state, rate_bytes_s=None, eta_s=None, why="")
+        facts = replace(wish.facts, transfer_id=wish.wanted, state=state, rate_bytes_s=None, eta_s=None, why="")
+        return self.put(replace(wish, transfer_id="", ending=False, facts=facts))
 
     def end(self, wish: Wish) -> None:
         """It is here, or will not come."""
@@ -125,3 +126,8 @@ class Wishes:
         """How far each is: those that run first, then as they will."""
         order = sorted(self._all.values(), key=lambda wish: (not wish.transfer_id, -wish.priority, wish.came))
         return [wish.facts for wish in order]
+
+
+def _begun(wish: Wish, transfer_id: str) -> Wish:
+    facts = replace(wish.facts, transfer_id=transfer_id, state="starting")
+    return replace(wish, transfer_id=transfer_id, ending=False, facts=facts)

@@ -22,6 +22,12 @@ def cancelled(uri: str) -> Failure:
     return Failure(code=CANCELLED, what=f"the transfer of {uri} was cancelled", do=do)
 
 
+def disk_failed(word: str, error: OSError) -> Failure:
+    """Of a command that the disk did not let happen."""
+    do = "look at the disk of downloads.models_dir"
+    return Failure(code="E_STORE", what=f"{word} could not be done", why=str(error), do=do)
+
+
 def model_rows(models: Sequence[ModelFacts]) -> tuple[Row, ...]:
     """One row for each version."""
     return tuple(

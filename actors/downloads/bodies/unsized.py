@@ -181,15 +181,16 @@ class Stream:
         """The size of the whole, which is in place then; None when this mirror gave nothing that counts."""
         answer, _ = self._asker.get(mirror.base, 0, None)
         chunked = "chunked" in answer.headers.get("transfer-encoding", "").lower()
-        declared = None if chunked else answer.headers.get("content-length")
-        self._total = int(declared or 0)
-        verdict, name = judge(answer, 0, self._total, self._total, time.time()), self._file.name
+        declared = answer.headers.get("content-length")
+        size, name = int(declared or 0), self._file.name
+        self._total = 0 if chunked else size  # chunks go before a length
+        verdict = judge(answer, 0, size, size, time.time())
         match verdict.meaning:
             case Meaning.BYTES:
-                size = self._receive()
-                if size is None:
+                got = self._receive()
+                if got is None:
                     self._blame(mirror, started, sure=chunked or declared is not None)
-                return size
+                return got
             case Meaning.REFUSED:
                 renew, mirror.given_up = self._staging.manifest.renew, refused(name, verdict.why)
                 self._mirrors.add(renew(name) if renew is not None else ())

@@ -18,7 +18,8 @@ Said = Iterable[Outcome | Progress | Emit]
 
 def progress(commands: Iterable[str], facts: TransferFacts) -> Said:
     """How far it is, for every command that waits for it."""
-    return [Progress(one, facts.state, facts.done_bytes, facts.total_bytes, "bytes") for one in commands]
+    detail = words.pace(facts)
+    return [Progress(one, facts.state, facts.done_bytes, facts.total_bytes, "bytes", detail) for one in commands]
 
 
 def over(wish: Wish, failure: Failure | None, data: Data) -> Said:

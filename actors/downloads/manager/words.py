@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from actors.downloads.collection import Plan
 from actors.downloads.records import Version
 from actors.downloads.space import Space
-from actors.facts import ModelFacts
+from actors.facts import ModelFacts, TransferFacts
 from protocol.messages.reports import Failure
 
 CANCELLED = "E_CANCELLED"
@@ -20,6 +20,13 @@ def cancelled(uri: str) -> Failure:
     """Of a transfer that was told to end."""
     do = "pull it again: it goes on where it was"
     return Failure(code=CANCELLED, what=f"the transfer of {uri} was cancelled", do=do)
+
+
+def pace(facts: TransferFacts) -> str:
+    """How fast it is and how long it takes, as far as that means something; why it waits."""
+    rate = "" if facts.rate_bytes_s is None else f"{facts.rate_bytes_s:.0f} bytes/s"
+    eta = "" if facts.eta_s is None else f"{facts.eta_s:.0f} s left"
+    return ", ".join(part for part in (rate, eta, facts.why) if part)
 
 
 def disk_failed(word: str, error: OSError) -> Failure:

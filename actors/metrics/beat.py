@@ -3,7 +3,8 @@
 On a machine that sleeps most of a look's cost is to come to it, so what is due at once is looked at by one thread. Any
 look may hang for ever, a driver's above all. It then keeps the thread that is in it, and a fresh one goes on with the
 rest: a look that took long leaves by itself, and one that does not return is found by the guard. Whoever was slow looks
-alone, in its own thread, and comes back after so many quick looks. What has to be started first begins alone.
+alone, in its own thread, and comes back after so many quick looks. What has to be started first begins alone, and comes
+after a few.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +21,12 @@ GUARD_S = 3.0
 GUARD_AFTER_S = 0.02
 """So shortly after the beat the guard looks: what it needs is still in the processor's caches."""
 QUICK_LOOKS = 20
-"""In a row, after which a look that was alone comes back. More than lie between two of its dear ones, by default."""
-LEAD_S = 0.08
-"""So long before the beat what is alone looks: what it saw goes with the beat."""
+"""In a row, after which a look that was slow comes back. More than lie between two of its dear ones, by default."""
+START_LOOKS = 3
+"""The same of a look that began alone."""
+LEAD_S = 0.03
+"""So long before the beat what is alone looks: what it saw goes with the beat, and the sooner that follows, the more of
+what both need is still in the processor's caches."""
 Show = Callable[[tuple[Collected, ...], float], None]
 """Takes what one wake-up saw, and when the next comes."""
 Member = Collector | Chore
@@ -68,7 +72,7 @@ class Beat:
         while not self._flag.wait(self._next_s() - self._flag.now()):
             slow = self._round(mine)
             if slow is not None:
-                return self._on_alone(slow)
+                return self._goes_on(slow)
             if self._flag.is_set():
                 break
         for member in self._members:
@@ -123,14 +127,19 @@ class Beat:
     def alone(self, member: Member) -> str | None:
         """In a thread of its own until it is quick; its name when there is nothing to look at, ever."""
         member.due_s = self._flag.now()
-        return self._on_alone(member, first=True)
+        return self._on_alone(member, START_LOOKS)
 
-    def _on_alone(self, member: Member, *, first: bool = False) -> str | None:
+    def _goes_on(self, member: Member) -> str | None:
+        """After a look that was slow."""
+        self._schedule(member)
+        return self._on_alone(member, QUICK_LOOKS)
+
+    def _schedule(self, member: Member, lead_s: float = LEAD_S) -> None:
+        member.due_s = on_grid(self._beat_s - lead_s, member.interval_s, self._flag.now() + member.interval_s / 2)
+
+    def _on_alone(self, member: Member, most: int) -> str | None:
         flag, quick = self._flag, 0
-        while quick < QUICK_LOOKS:
-            if not first:
-                member.due_s = on_grid(self._beat_s - LEAD_S, member.interval_s, flag.now() + member.interval_s / 2)
-            first = False
+        while quick < most:
             if flag.wait(member.due_s - flag.now()):
                 member.close()
                 return None
@@ -143,8 +152,9 @@ class Beat:
             if seen is not None and not flag.is_set():
                 self._apart((seen,), 0.0)
             quick = quick + 1 if flag.now() - began_s <= SLOW_S else 0
+            self._schedule(member)
         with self._lock:
-            member.due_s = on_grid(self._beat_s, member.interval_s, flag.now() + member.interval_s / 2)
+            self._schedule(member, 0.0)
             self._members = (*self._members, member)
         return None
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 READ_BYTES = 1 << 16
 SETTLE_S = 0.02
-"""The first wait for answers: most are whole by then."""
+"""After a request nothing is read for so long: most answers are whole by then."""
 UNIX = "unix"
 
 
@@ -24,7 +24,9 @@ class Exchange:
     """
 
     def __init__(self, host: str, port: int | str, name: str, target: str, timeout_s: float, max_bytes: int) -> None:
-        self._end_s, self._max_bytes = time.monotonic() + timeout_s, max_bytes
+        self._max_bytes = max_bytes
+        self.began_s = time.monotonic()
+        self._end_s = self.began_s + timeout_s
         request = f"GET {target} HTTP/1.0\r\nHost: {name}\r\nAccept: text/plain\r\nConnection: close\r\n\r\n"
         self._unsent = request.encode("ascii")
         self._chunks: list[bytes] = []
@@ -102,7 +104,10 @@ def finish(exchanges: Sequence[Exchange]) -> None:
     """Wait until each is over, or its time is."""
     open_ones = [one for one in exchanges if one.connection is not None]
     if open_ones:
-        time.sleep(min(SETTLE_S, max(0.0, min(one.left_s() for one in open_ones))))
+        settled_s = max(one.began_s for one in open_ones) + SETTLE_S - time.monotonic()
+        pause_s = min(settled_s, *(one.left_s() for one in open_ones))
+        if pause_s > 0:
+            time.sleep(pause_s)
     while open_ones := [one for one in open_ones if not one.go_on()]:
         poll = select.poll()
         for one in open_ones:

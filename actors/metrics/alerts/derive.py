@@ -1,6 +1,7 @@
 """Makes the signals of the rules from snapshots and facts: shares, rates, what is new. Pure; time is an argument."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from actors.facts import EngineFacts, LinkChanged
@@ -26,15 +27,6 @@ COLLECTOR_OF: Mapping[str, tuple[str, ...]] = {
 NOTHING: Mapping[str, Any] = {}
 SAMPLER = "sampler"
 """Stands for all collectors: silent together, they are one fault."""
-ROOM_OF: Mapping[str, tuple[str, ...]] = {
-    "host": ("host",),
-    "disk": ("disks",),
-    "gpu": ("gpus",),
-    "driver": ("drivers",),
-    "engine": ("engines", "containers"),
-    "agent": ("agent",),
-}
-"""Scope -> the rooms of the snapshot that it is made from."""
 
 
 class Signals:
@@ -78,26 +70,32 @@ class Signals:
                 self._seen.pop(name, None)
             elif health is not before.collectors.get(name) and not (health["error"] and name in self._seen):
                 self._seen[name] = (now_s, health["interval_s"])
+        scopes: set[str] = set()
         if snapshot.host is not before.host:
+            scopes.add("host")
             self._host.see(snapshot.host)
         if snapshot.disks is not before.disks:
+            scopes.add("disk")
             self._of_disk = {place: kept for place, kept in self._of_disk.items() if place in snapshot.disks}
             for place, figures in snapshot.disks.items():
                 _of(self._of_disk, place, DiskSignals).see(figures, now_s)
         if snapshot.engines is not before.engines:
+            scopes.add("engine")
             for name, signals in self._of_engine.items():
                 signals.page_is(snapshot.engines.get(name, {}), now_s)
         if snapshot.containers is not before.containers:
+            scopes.add("engine")
             for name, signals in self._of_engine.items():
                 signals.container_is(snapshot.containers.get(name, {}))
         if snapshot.gpus is not before.gpus:
+            scopes.add("gpu")
             for uuid, figures in snapshot.gpus.items():
                 _of(self._of_gpu, uuid, GpuSignals).see(figures, now_s)
-        return frozenset(
-            scope
-            for scope, rooms in ROOM_OF.items()
-            if any(getattr(snapshot, room) is not getattr(before, room) for room in rooms)
-        )
+        if snapshot.drivers is not before.drivers:
+            scopes.add("driver")
+        if snapshot.agent is not before.agent:
+            scopes.add("agent")
+        return frozenset(scopes)
 
     # -- what goes out ---------------------------------------------------------------------------------------
 
@@ -127,10 +125,13 @@ class Signals:
         whole = {"engine"} if self._engines is not None and "engine" in values else set()
         return Samples(values, frozenset(whole | ({"disk"} & values.keys())), self._fresh(values))
 
-    def _fresh(self, values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, set[str]]]:
+    def _fresh(self, values: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, AbstractSet[str]]]:
         """Scope -> subject -> its signals that are other than at the last call; what is the same is left out."""
-        found: dict[str, dict[str, set[str]]] = {}
+        found: dict[str, dict[str, AbstractSet[str]]] = {}
         for scope, subjects in values.items():
+            if scope == "gpu":  # knows it without comparing
+                found[scope] = {uuid: fresh for uuid in subjects if (fresh := self._of_gpu[uuid].fresh)}
+                continue
             before = self._told.get(scope, {})
             found[scope] = {
                 subject: {name for name, value in figures.items() if old.get(name, NOTHING) != value}

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from actors.metrics.beat import GUARD_S, LEAD_S, QUICK_LOOKS, SLOW_S, STUCK_S, Beat
+from actors.metrics.beat import GUARD_S, LEAD_S, QUICK_LOOKS, SLOW_S, START_LOOKS, STUCK_S, Beat
 from actors.metrics.collector import Chore, Collector
 from tests.bed.processes import wait_until
 
@@ -102,15 +102,24 @@ def test_a_beat_that_has_nobody_left_waits_for_who_comes_back():
     assert bench.clock.now_s >= 20.0
 
 
-def test_what_is_alone_looks_shortly_before_the_beat_and_comes_back_after_so_many_quick_looks():
+def test_what_begins_alone_looks_shortly_before_the_beat_and_comes_to_it_after_a_few_quick_looks():
     bench = Bench(until_s=1_000.0)
-    gpu, looks = bench.takes("gpu", 0.1, 2 * SLOW_S, 0.1)
+    gpu, looks = bench.takes("gpu", 2 * SLOW_S, 0.1)
     assert bench.beat.alone(gpu) is None
-    assert len(looks) == 2 + QUICK_LOOKS, "a slow one begins the count anew"
-    assert [at_s % 1.0 for at_s in looks[2:]] == pytest.approx([1.0 - LEAD_S] * QUICK_LOOKS)
+    assert len(looks) == 1 + START_LOOKS
+    assert [at_s % 1.0 for at_s in looks[1:]] == pytest.approx([1.0 - LEAD_S] * START_LOOKS)
     assert bench.beat._members == (gpu,)
     assert gpu.due_s % 1.0 == pytest.approx(0.0)
     assert gpu.due_s - looks[-1] > 0.5, "not twice for one beat"
+
+
+def test_what_was_slow_comes_back_after_so_many_quick_looks_in_a_row():
+    bench = Bench(until_s=1_000.0)
+    gpu, looks = bench.takes("gpu", 2 * SLOW_S, 0.1, 2 * SLOW_S, 0.1)
+    bench.beat._members = (gpu,)
+    assert bench.beat.run() is None
+    assert len(looks) == 3 + QUICK_LOOKS, "a slow one begins the count anew"
+    assert bench.beat._members == (gpu,)
 
 
 def test_what_has_nothing_to_look_at_ends_and_is_closed():

@@ -208,7 +208,8 @@ def test_the_memory_of_a_gpu_is_reserved_by_the_engine_on_it_and_unified_memory_
     run.engines()
     figures = run.see(gpus={"g": GPU})["gpu"]["g"]
     assert (figures["reserved_by_engine"], figures["memory_used_share"]) == (0, 0.97)
-    assert "memory_used_share" not in run.see(gpus={"g": GPU | {"unified": True}})["gpu"]["g"]
+    unified = run.see(gpus={"g": GPU | {"unified": True}})["gpu"]["g"]
+    assert unified["memory_used_share"] is unified["memory_free_bytes"] is unified["reserved_by_engine"] is None
 
 
 def test_links_that_were_up_and_narrow_buses_under_load_are_seen():
@@ -217,7 +218,16 @@ def test_links_that_were_up_and_narrow_buses_under_load_are_seen():
     figures = run.see(gpus={"g": GPU | {"nvlinks_up": 2, "nvlink_errors": 9, "pcie_replays": 5}})["gpu"]["g"]
     assert (figures["nvlink_down"], figures["nvlink_errors_new"], figures["pcie_width_share"]) == (2, 2, 0.5)
     assert figures["pcie_replays_per_hour"] == 5
-    assert "pcie_width_share" not in run.see(gpus={"g": GPU | {"utilization": 0.0}})["gpu"]["g"]
+    assert run.see(gpus={"g": GPU | {"utilization": 0.0}})["gpu"]["g"]["pcie_width_share"] is None
+
+
+def test_what_a_gpu_does_not_say_any_more_is_not_known_rather_than_old():
+    run = Run()
+    before = run.see(gpus={"g": GPU | {"nvlinks_up": 4, "xid_app_total": 1}})["gpu"]["g"]
+    assert (before["nvlink_down"], before["xid_app_new"], before["temperature_c"]) == (0, 0, 80.0)
+    lost = run.see(gpus={"g": {"lost": 1}})["gpu"]["g"]
+    assert lost["nvlink_down"] is lost["xid_app_new"] is lost["temperature_c"] is lost["memory_used_share"] is None
+    assert lost["lost"] == 1
 
 
 def test_faults_of_programs_are_counted_over_ten_minutes():

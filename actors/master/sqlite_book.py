@@ -284,7 +284,8 @@ class SqliteBook:
                     (agent_id, payload["event_id"], text),
                 )
             case "alert":
-                db.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?)", (agent_id, payload["fingerprint"], text))
+                heard = json.dumps(payload | {"received_ms": now_ms})
+                db.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?)", (agent_id, payload["fingerprint"], heard))
             case "inventory":
                 inventory = json.dumps(payload["values"])
                 db.execute("UPDATE agents SET inventory = ? WHERE agent_id = ?", (inventory, agent_id))
@@ -316,7 +317,7 @@ class SqliteBook:
         return [{"position": at, "agent_id": agent, **json.loads(payload)} for at, agent, payload in rows]
 
     def alerts(self, agent_id: str | None) -> Sequence[dict[str, Any]]:
-        """The newest state of every alert."""
+        """The newest state of every alert; `received_ms` is when this master had it."""
         rows = self._db.execute(
             "SELECT agent_id, payload FROM alerts WHERE ? IS NULL OR agent_id = ?", (agent_id, agent_id)
         )

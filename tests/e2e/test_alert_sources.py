@@ -10,7 +10,7 @@ import yaml
 from tests.bed.demo_world import World
 from tests.bed.places import short_folder
 from tests.bed.processes import wait_until
-from tests.e2e.test_alerts import docker_at, told
+from tests.e2e.test_alerts import docker_at, in_time, story, told
 from tests.e2e.test_master_and_link import connected, enrol
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -49,11 +49,12 @@ def test_a_disk_that_fills_is_one_alert_and_has_its_end(world, disk):
     connected(world)
     with docker_at(world.folder / "docker.sock"):
         (disk / "full").write_bytes(os.urandom(DISK_BYTES - (256 << 10)))
-        firing = told(world, "disk_full", timeout_s=60)
+        firing = in_time(told(world, "disk_full", timeout_s=60))
         assert (firing["severity"], firing["labels"]) == ("critical", {"disk": str(disk / "models")})
         (disk / "full").unlink()
         over = told(world, "disk_full", "resolved", 60)
         assert over["fingerprint"] == firing["fingerprint"]
         rows = [row for row in world.operator("alerts")["alerts"] if row["rule"] in {"disk_full", "disk_filling"}]
         assert [row["rule"] for row in rows] == ["disk_full"], "what follows from it was not told"
+        assert story(world, "disk_full") == {str(disk / "models"): ["firing", "resolved"]}
         wait_until(lambda: not world.agent_command("alerts")["alerts"], timeout_s=30, what="an empty set")

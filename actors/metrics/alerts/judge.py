@@ -6,6 +6,7 @@ processor's caches. The actor is nudged when something turned or is on; it alone
 
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from actors.facts import EnginesChanged, LinkChanged
 from actors.metrics.snapshot import Snapshot
@@ -39,7 +40,7 @@ class Judge:
         """In the sampler's thread: judge a sample; whether the actor has something to do. Never raises."""
         with self._lock:
             try:
-                now = self._moment()
+                now = replace(self._moment(), wall_s=snapshot.at)  # an alert began with the sample that shows it
                 self.sampled_s = now.mono_s
                 self._look(self._signals.snapshot_is(snapshot, now.mono_s) | self._open(), now)
             except Exception as error:  # noqa: BLE001  # the actor's own fault, which it hears of from `take`

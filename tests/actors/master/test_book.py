@@ -65,3 +65,12 @@ def test_a_refusal_ends_only_a_waiting_command_of_that_agent(book):
     assert book.refuse_command("a", "c", {"code": "E_X"}, 2)
     assert not book.refuse_command("a", "c", {"code": "E_Y"}, 3)
     assert (book.command("c").state, book.command("c").result) == ("refused", {"error": {"code": "E_X"}})
+
+
+def test_of_an_alert_the_newest_state_is_kept_with_when_it_came(book):
+    alert = {"fingerprint": "f", "rule": "gpu_lost", "state": "firing", "starts_at_ms": 900}
+    book.receive("a", [(1, "alert", alert)], 1_000)
+    book.receive("a", [(1, "alert", alert)], 2_000)
+    assert book.alerts("a") == [{"agent_id": "a", **alert, "received_ms": 1_000}], "it came once"
+    book.receive("a", [(2, "alert", alert | {"state": "resolved"})], 3_000)
+    assert [(row["state"], row["received_ms"]) for row in book.alerts(None)] == [("resolved", 3_000)]

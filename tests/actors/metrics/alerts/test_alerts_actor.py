@@ -78,6 +78,16 @@ def test_a_critical_alert_leaves_with_the_fact_that_shows_it_and_only_once():
     assert bench.shown() is None
 
 
+def test_an_alert_begins_with_the_sample_that_shows_it_and_ends_with_the_one_that_does_not():
+    bench = Bench()
+    bench.sampled(Snapshot(5_000.25, drivers={"nvidia": {"hung": 1}}))
+    (alert,) = bench.alerts()
+    assert (alert.rule, alert.starts_at_ms) == ("gpu_driver_hung", 5_000_250)
+    bench.sampled(Snapshot(5_001.0, drivers={"nvidia": {"hung": 0}}))
+    (over,) = bench.alerts()
+    assert (over.starts_at_ms, over.ends_at_ms) == (5_000_250, 5_001_000)
+
+
 def test_its_end_comes_with_time_alone():
     bench = Bench()
     first = bench.tell(ended())[0]

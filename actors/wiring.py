@@ -94,7 +94,7 @@ class Wiring:
         self._gpu_memory: dict[str, int] | None = None
         self._door = Door(lambda turned: self._tell(PATHS.alerts, turned))
         self.allowed = partial(source_allowed, settings.policy)
-        self.resolve: Resolve = lambda source: resolve(settings.downloads, source, self.allowed)
+        self.resolve: Resolve = lambda source, read: resolve(settings.downloads, source, self.allowed, read)
         self.conversation: Callable[[LinkSettings, Bridge, int], Conversation] = LinkLoop
         self.opened = JournalStore.open
         self.board = Board()

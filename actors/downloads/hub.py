@@ -14,33 +14,37 @@ from .address import origin_of
 from .control import Answer, Control, converse
 from .errors import SourceError, TransferError
 from .manifest import FILES_MAX, Manifest, RemoteFile, UnsizedFile, check_names, wanted
+from .proof import Read, unread
 
 PAGES_MAX = 2_000
 
 
-def resolve(settings: DownloadsSettings, source: ModelSource, headers: Mapping[str, str]) -> Manifest:
+def resolve(
+    settings: DownloadsSettings, source: ModelSource, headers: Mapping[str, str], read: Read = unread
+) -> Manifest:
     """The manifest of a hub source, from the hub or the first mirror that answers; blocking, for a task thread.
 
-    `headers` carry the token; they go to the hub itself and never to a mirror.
+    `headers` carry the token; they go to the hub itself and never to a mirror. `read` is told of each page, and
+    may raise to end.
     """
     hubs = (settings.hub_url, *settings.hub_mirrors)
     origin = origin_of(settings.hub_url)
     for hub in hubs:
         try:
-            return converse(settings, headers, origin, lambda control, hub=hub: _ask(control, hub, hubs, source))  # type: ignore[misc]  # bound now
+            return converse(settings, headers, origin, lambda control, hub=hub: _ask(control, hub, hubs, source, read))  # type: ignore[misc]  # bound now
         except TransferError:
             if hub == hubs[-1]:
                 raise
     raise AssertionError("there is at least one hub")
 
 
-async def _ask(control: Control, hub: str, hubs: tuple[str, ...], source: ModelSource) -> Manifest:
+async def _ask(control: Control, hub: str, hubs: tuple[str, ...], source: ModelSource, read: Read) -> Manifest:
     repo = f"{hub}/api/models/{quote(source.model)}"
     info = await _get(control, f"{repo}/revision/{quote(source.revision, safe='')}", source)
     commit = hub_answers.commit(info.json(), source)
     order = (hub, *(other for other in hubs if other != hub))
     bases = tuple(f"{one}/{quote(source.model)}/resolve/{commit}" for one in order)
-    files = await _list(control, f"{repo}/tree/{commit}?recursive=true&expand=false", bases, source)
+    files = await _list(control, f"{repo}/tree/{commit}?recursive=true&expand=false", bases, source, read)
     check_names(file.name for file in files)
     if not files:
         what = f"{source.uri} has no such file"
@@ -52,13 +56,14 @@ async def _ask(control: Control, hub: str, hubs: tuple[str, ...], source: ModelS
 
 
 async def _list(
-    control: Control, url: str, bases: tuple[str, ...], source: ModelSource
+    control: Control, url: str, bases: tuple[str, ...], source: ModelSource, read: Read
 ) -> tuple[RemoteFile | UnsizedFile, ...]:
     """Every file that is wanted; the hub gives pages and says in a header where the next one is."""
     found: list[RemoteFile | UnsizedFile] = []
     origin = origin_of(url)
     for _ in range(PAGES_MAX):
         page = await _get(control, url, source)
+        read(0)
         listed = hub_answers.entries(page.json(), source)
         found += [hub_answers.remote_file(entry, bases, source) for entry in listed if _chosen(source, entry["path"])]
         if len(found) > FILES_MAX:

@@ -15,20 +15,20 @@ from protocol.messages.model_source import ModelSource
 from .errors import SourceError, SpaceError, WrongBytesError
 from .manifest import FILES_MAX, Manifest, RemoteFile, Staging, check_names, wanted
 from .meaning import commit_of
-from .proof import digests
+from .proof import Read, digests, unread
 
 BLOCK_BYTES = 1 << 20
 SCHEME = "file"
 
 
-def resolve(source: ModelSource, allowed: Callable[[str], bool]) -> Manifest:
-    """The manifest of a local path; reads every file once to know what it is."""
+def resolve(source: ModelSource, allowed: Callable[[str], bool], read: Read = unread) -> Manifest:
+    """The manifest of a local path; reads every file once to know what it is. `read` may raise to end."""
     root = _real(Path(source.uri), allowed)
-    found = dict(_files(root, source, allowed))
+    found = dict(_files(root, source, allowed, read))
     check_names(found)
     if not found:
         raise SourceError("E_SOURCE", f"{source.uri} has no such file", "", "check the path and the patterns")
-    files = tuple(_seen(name, path) for name, path in sorted(found.items()))
+    files = tuple(_seen(name, path, read) for name, path in sorted(found.items()))
     commit = commit_of((file.name, file.digest) for file in files)
     return Manifest("path", source.model, source.revision, commit, files)
 
@@ -48,7 +48,7 @@ def _real(path: Path, allowed: Callable[[str], bool]) -> Path:
     return real
 
 
-def _files(root: Path, source: ModelSource, allowed: Callable[[str], bool]) -> Iterator[tuple[str, Path]]:
+def _files(root: Path, source: ModelSource, allowed: Callable[[str], bool], read: Read) -> Iterator[tuple[str, Path]]:
     if root.is_file():
         yield Path(source.uri).name, root
         return
@@ -57,6 +57,7 @@ def _files(root: Path, source: ModelSource, allowed: Callable[[str], bool]) -> I
         for leaf in names:
             name = str(Path(base, leaf).relative_to(root))
             count += 1
+            read(0)
             if count > FILES_MAX:
                 raise SourceError("E_TOO_LARGE", f"{root} has more than {FILES_MAX} files", "", "name a smaller folder")
             if wanted(name, source.include, source.exclude):
@@ -70,8 +71,8 @@ def _unreadable(error: OSError) -> None:
     )
 
 
-def _seen(name: str, path: Path) -> RemoteFile:
-    seen = digests(path)
+def _seen(name: str, path: Path, read: Read) -> RemoteFile:
+    seen = digests(path, read)
     if seen is None:
         raise SourceError("E_SOURCE", f"{path} is not a plain file", "or it may not be read", "exclude it, or mend it")
     return RemoteFile(name, seen.size_bytes, "sha256", seen.sha256, (f"{SCHEME}://{quote(str(path))}",))

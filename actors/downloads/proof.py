@@ -14,6 +14,10 @@ Read = Callable[[int], None]
 """Told of bytes that were read; may wait (to keep a rate) and may raise (to end)."""
 
 
+def unread(_count: int) -> None:
+    """Nobody counts, and nobody ends it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Digests:
     """What a file is."""
@@ -27,9 +31,7 @@ class Digests:
         return self.sha256 if proof == "sha256" else self.git_sha1
 
 
-def digests(
-    file: Path, read: Read = lambda _count: None, *, git: bool = False, keep_cached: bool = True
-) -> Digests | None:
+def digests(file: Path, read: Read = unread, *, git: bool = False, keep_cached: bool = True) -> Digests | None:
     """Of a regular file, no link followed; None when there is none. DownloadError when the disk cannot read it."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -11,20 +11,26 @@ from .credentials import headers_for
 from .errors import SourceError
 from .manifest import Manifest, check_names
 from .meaning import commit_of, given_files
+from .proof import Read, unread
 
 
-def resolve(settings: DownloadsSettings, source: ModelSource, allowed: Callable[[str], bool]) -> Manifest:
-    """The manifest of a source; DownloadError says what is wrong with it. `allowed`: the machine's policy."""
+def resolve(
+    settings: DownloadsSettings, source: ModelSource, allowed: Callable[[str], bool], read: Read = unread
+) -> Manifest:
+    """The manifest of a source; DownloadError says what is wrong with it. `allowed`: the machine's policy.
+
+    `read` is told of bytes that are read for it, and may raise to end.
+    """
     if not allowed(source.uri):
         what = f"{source.uri} is not allowed on this machine"
         raise SourceError("E_POLICY.url", what, "its own policy decides", "allow it in policy.sources")
     match source.kind:
         case "hub":
-            return hub.resolve(settings, source, headers_for(settings, settings.hub_url, source.credential))
+            return hub.resolve(settings, source, headers_for(settings, settings.hub_url, source.credential), read)
         case "https":
             return web.resolve(settings, source, headers_for(settings, source.uri, source.credential))
         case "path":
-            return local.resolve(source, allowed)
+            return local.resolve(source, allowed, read)
         case "manifest":
             return _given(settings, source, allowed)
         case "plugin":

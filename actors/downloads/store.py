@@ -23,17 +23,13 @@ from .leases import Leases
 from .manifest import Manifest, RemoteFile, Staging
 from .meaning import find, meant
 from .owner import Owner
-from .proof import Read
+from .proof import Read, unread
 from .records import Version
 from .space import Space, above_watermark, explained, missing
 from .survey import CURRENT, STAGING, Survey, current, facts, scan
 
 TRASH = ".trash"
 SEE = "see: mosalamaagent models"
-
-
-def _unread(_count: int) -> None:
-    """Nobody counts."""
 
 
 class ModelStore:
@@ -89,7 +85,7 @@ class ModelStore:
         if base.is_dir():
             os.utime(base, (self._wall(), self._wall()))
 
-    def prepare(self, staging: Staging, read: Read = _unread) -> tuple[Prepared, tuple[Doomed, ...]]:
+    def prepare(self, staging: Staging, read: Read = unread) -> tuple[Prepared, tuple[Doomed, ...]]:
         """Take what is here already and reserve the rest before the first byte: what is lacking, and what had to go.
 
         Raises:
@@ -142,7 +138,7 @@ class ModelStore:
             self._promised[staging.manifest.key] = there + granted
             return granted
 
-    def publish(self, staging: Staging, read: Read = _unread) -> Path:
+    def publish(self, staging: Staging, read: Read = unread) -> Path:
         """The staged version appears, whole; files that earlier pulls of this commit brought stay in it."""
         manifest, target = staging.manifest, self._root / staging.manifest.key
         with self._lock:

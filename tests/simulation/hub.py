@@ -66,7 +66,7 @@ class SimHubClient:
         if self._hub.down:
             raise TransferError("E_NETWORK", "the hub does not answer", self._hub.down, "", retry=True)
 
-    def resolve(self, source):
+    def resolve(self, source, _read):
         """What actors.downloads.sources.resolve finds out."""
         self._ask()
         model = source.model

@@ -79,7 +79,7 @@ class Ward:
         self.runtime.parker().park(self.rng.uniform(0.0, most_s))
         self.runtime.check()
 
-    def resolve(self, source):
+    def resolve(self, source, _read):
         self.sleep(5.0)
         number = int(source.model.removeprefix("org/m")) + 1 + MODELS * int(self.schedule.now // NEWER_S)
         files = {"weights": str(number).encode().ljust(SIZE), "tokenizer": b"same" * 100}

@@ -12,6 +12,7 @@ from actors.downloads.errors import DownloadError, StoreError
 from actors.downloads.local import copy_in, is_local
 from actors.downloads.manifest import Manifest, Staging
 from actors.downloads.messages import Cancel, Collected, TransferChanged, TransferEnded
+from actors.downloads.proof import Read
 from actors.downloads.store import ModelStore
 from actors.downloads.transfer.sizing import sized
 from actors.downloads.transfer.voice import Voice
@@ -26,7 +27,7 @@ from protocol.messages.reports import Failure
 BUSY_S = 0.5
 """Between two looks whether another transfer of the same version has ended."""
 SHOW_S = 0.25
-Resolve = Callable[[ModelSource], Manifest]
+Resolve = Callable[[ModelSource, Read], Manifest]
 
 
 class TransferActor(Actor):
@@ -102,7 +103,7 @@ class TransferActor(Actor):
 
     def _brought(self) -> dict[str, str | int]:
         self._show(Progress("resolving", 0, 0))
-        manifest = self._resolve(self._source)
+        manifest = self._resolve(self._source, self._counted("resolving", 0, 0))
         staging = self._begun(manifest)
         try:
             staging = sized(staging, self._store, self._bring_files, self._control, self._show)
@@ -146,9 +147,14 @@ class TransferActor(Actor):
 
     def _copy(self, prepared: Prepared) -> None:
         """Files of this machine: nothing of a network is needed."""
-        done, total = prepared.present_bytes, prepared.staging.manifest.size_bytes
+        read = self._counted("copying", prepared.present_bytes, prepared.staging.manifest.size_bytes)
+        for file in prepared.lacking:
+            copy_in(file, prepared.staging, read)
+
+    def _counted(self, state: str, first: int, total: int) -> Read:
+        """Who counts bytes of this machine, shows how far it is, and ends it when that is wanted. 0: nobody knows."""
         shown_at = begun = self._ended.now()
-        first = done
+        done = first
 
         def read(count: int) -> None:
             nonlocal done, shown_at
@@ -157,10 +163,10 @@ class TransferActor(Actor):
             now = self._ended.now()
             if now - shown_at >= SHOW_S:
                 shown_at, rate = now, (done - first) / (now - begun)
-                self._show(Progress("copying", done, total, rate, (total - done) / rate))
+                left_s = (total - done) / rate if total and rate else None
+                self._show(Progress(state, done, total, rate, left_s))
 
-        for file in prepared.lacking:
-            copy_in(file, prepared.staging, read)
+        return read
 
     def _show(self, progress: Progress) -> None:
         said = self._voice.line(progress, self._ended.now())

@@ -1,19 +1,22 @@
 """Promises of the room as a whole, over a real tree: what runs at once, crashes, the schedule, the cap, the way."""
 
+import json
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from actors.downloads import hub_answers, local
 from actors.downloads.bodies import asking
 from actors.downloads.bodies.asking import Asker
 from actors.downloads.bodies.engine import TransferEngine
 from actors.downloads.errors import SourceError
 from actors.downloads.manager import words
+from actors.downloads.transfer.actor import TransferActor
 from actors.facts import TransferFacts
 from actors.journal import messages as journal
-from protocol.messages.commands import ModelPull
+from protocol.messages.commands import ModelCancel, ModelPull
 from protocol.messages.model_source import ModelSource, SourceFile
 from tests.actors.downloads.faults.conftest import BODY
 from tests.actors.downloads.faults.conftest import Bench as Files
@@ -213,5 +216,43 @@ def test_names_that_some_file_system_takes_for_one_are_refused_before_a_byte(tmp
         assert (outcome.error.code, bool(outcome.error.do)) == ("E_POLICY.path", True)
         assert not origin.requests
         assert not (tmp_path / "models" / "manifest").exists()
+    finally:
+        bench.close()
+
+
+@pytest.mark.parametrize("where", ["folder", "hub"])
+def test_a_pull_is_cancelled_while_its_source_is_still_found_out(tmp_path, web, monkeypatch, where):
+    """A folder of half a terabyte is read for many minutes before it is known what it consists of."""
+    heard, plain = threading.Event(), TransferActor._end_soon
+    monkeypatch.setattr(TransferActor, "_end_soon", lambda actor: (plain(actor), heard.set()))
+
+    def cancel_then(deed):
+        def done(*args, **fields):
+            say(bench, 102, ModelCancel(model=source.model))
+            assert heard.wait(20)
+            return deed(*args, **fields)
+
+        return done
+
+    if where == "folder":
+        folder = tmp_path / "tuned"
+        folder.mkdir()
+        (folder / "weights").write_bytes(BODY)
+        source = ModelSource(kind="path", uri=str(folder))
+        monkeypatch.setattr(local, "digests", cancel_then(local.digests))
+    else:
+        web.hub([])
+        more = {"Link": f'<{web.url}/page2>; rel="next"'}
+        listed = json.dumps([{"type": "file", "path": "f", "size": 5, "oid": "b" * 40}]).encode()
+        web.known[f"/api/models/org/repo/tree/{'a' * 40}"] = (200, more, listed)
+        source = ModelSource(uri="hf://org/repo")
+        monkeypatch.setattr(hub_answers, "commit", cancel_then(hub_answers.commit))
+    bench = Bench(settings(web, tmp_path))
+    try:
+        say(bench, 101, ModelPull(source=source))
+        outcome = ended(bench, 101)
+        assert (outcome.state, outcome.error.code) == ("cancelled", "E_CANCELLED")
+        assert not any((tmp_path / "models" / ".staging").rglob("*")), "it had not begun to be built"
+        assert "/page2" not in [path for _, path, _ in web.asked]
     finally:
         bench.close()

@@ -62,7 +62,7 @@ class Bench:
                 store=self.store,
                 allowed=allowed,
                 bring=TransferEngine(configured),
-                resolve=lambda source: resolve(configured, source, allowed),
+                resolve=lambda source, read: resolve(configured, source, allowed, read),
                 transfers=held[0].handle("/root/transfers"),
                 transfer=lambda name: held[0].handle(f"/root/transfers/{name}"),
                 journal_handle=self.journal,

@@ -198,6 +198,7 @@ def _transfers(view: View) -> list[Text]:
         line = Text().append("↓ ", "blue")
         line.append(f"{transfer['model'][-34:]:<34} ")
         line.append_text(_bar("", transfer["done_bytes"] / total if total else None, 14))
+        line.append("" if total else f"  {size(transfer['done_bytes'])}")
         rate, left = transfer.get("rate_bytes_s"), transfer.get("eta_s")
         line.append(f"  {_rate(rate)}" if rate else f"  {transfer['state']}")
         line.append(f"  {span(left)} left" if left is not None else "", "dim")

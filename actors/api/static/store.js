@@ -15,7 +15,7 @@ export function downloads(state) {
 function download(transfer) {
   const share = transfer.total_bytes ? transfer.done_bytes / transfer.total_bytes : null;
   const rest = [
-    transfer.total_bytes ? `${size(transfer.done_bytes)} of ${size(transfer.total_bytes)}` : "",
+    transfer.total_bytes ? `${size(transfer.done_bytes)} of ${size(transfer.total_bytes)}` : transfer.done_bytes ? size(transfer.done_bytes) : "",
     transfer.rate_bytes_s ? rate(transfer.rate_bytes_s) : "",
     transfer.eta_s != null ? `${span(transfer.eta_s)} left` : "",
     transfer.why,

@@ -91,6 +91,14 @@ def test_what_matters_is_there_in_a_small_window():
         assert word in text
 
 
+def test_a_download_whose_size_nobody_knows_shows_bytes_and_a_rate():
+    running = {"model": "org/n", "state": "transferring", "done_bytes": 5 << 20, "total_bytes": 0, "rate_bytes_s": 2e6}
+    (line,) = [line for line in lines(facts(transfers=[running]), 120) if "org/n" in line]
+    assert "5.0 MiB" in line
+    assert "/s" in line
+    assert "%" not in line
+
+
 def test_in_a_crowd_every_part_keeps_a_place():
     text = "\n".join(lines(CROWD, 100, 34))
     for word in ("warning:", "ENGINE", "↓", "EVENTS"):

@@ -132,6 +132,16 @@ def test_json_is_the_daemons_own_answer(daemon, name):
     assert json.loads(result.output) == ANSWERS[f"/v1/{name}"]
 
 
+def test_a_download_whose_size_nobody_knows_shows_bytes_and_a_rate_and_no_total(run_dir):
+    running = {"model": "org/n", "state": "transferring", "done_bytes": 5 << 20, "total_bytes": 0, "rate_bytes_s": 2e6}
+    server = ControlSocket(run_dir, {"/v1/models": {"models": [], "transfers": [running]}})
+    result = CliRunner().invoke(cli, ["models"])
+    server.close()
+    assert "5.0 MiB" in result.output
+    assert "1.9 MiB/s" in result.output
+    assert " 0 B" not in result.output
+
+
 def test_without_a_daemon_the_exit_code_is_69_and_the_text_says_what_to_do(run_dir):
     result = CliRunner().invoke(cli, ["tree"])
     assert result.exit_code == 69

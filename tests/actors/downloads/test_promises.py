@@ -35,8 +35,8 @@ def files(tmp_path):
 class Watched:
     """A bring that counts who is at work, and may be told to crash."""
 
-    def __init__(self, configured, *, crash_once=""):
-        self.engine, self.crash = TransferEngine(configured), crash_once
+    def __init__(self, configured, *, crash_once="", crash_always=""):
+        self.engine, self.crash, self.hopeless = TransferEngine(configured), crash_once, crash_always
         self.lock, self.running, self.most = threading.Lock(), 0, 0
         self.calls = []
         self.crashed = threading.Event()
@@ -48,7 +48,7 @@ class Watched:
             self.running += 1
             self.most = max(self.most, self.running)
         try:
-            if model == self.crash and not self.crashed.is_set():
+            if model == self.hopeless or (model == self.crash and not self.crashed.is_set()):
                 self.crashed.set()
                 raise RuntimeError("a fault of ours")
             return self.engine(staging, files, control, progress)
@@ -58,8 +58,9 @@ class Watched:
 
 
 def made(tmp_path, monkeypatch, **fields):
-    configured = settings(Far, tmp_path, **{key: value for key, value in fields.items() if key != "crash_once"})
-    watched = Watched(configured, crash_once=fields.get("crash_once", ""))
+    crashes = {name: fields.pop(name) for name in ("crash_once", "crash_always") if name in fields}
+    configured = settings(Far, tmp_path, **fields)
+    watched = Watched(configured, **crashes)
     monkeypatch.setattr("tests.actors.downloads.test_transfers.TransferEngine", lambda _configured: watched)
     return Bench(configured), watched
 
@@ -90,6 +91,23 @@ def test_a_crash_of_one_transfer_resumes_it_and_touches_no_other(tmp_path, files
         assert watched.calls.count(crashes.source.model) == 2
         assert watched.calls.count(other.source.model) == 1
         assert slow.sent <= 1.02 * len(BODY)
+    finally:
+        bench.close()
+
+
+def test_a_transfer_that_crashes_again_and_again_is_given_up_and_a_later_pull_begins_anew(tmp_path, files, monkeypatch):
+    pull, other = pull_of(files.origin(), files, "hopeless"), pull_of(files.origin(), files, "other")
+    bench, watched = made(tmp_path, monkeypatch, crash_always=pull.source.model)
+    try:
+        say(bench, 101, pull)
+        outcome = ended(bench, 101)
+        assert (outcome.state, outcome.error.code, bool(outcome.error.do)) == ("failed", "E_INTERNAL", True)
+        assert watched.calls.count(pull.source.model) > 1
+        say(bench, 102, other)
+        assert ended(bench, 102).state == "done"
+        watched.hopeless = ""
+        say(bench, 103, pull)
+        assert ended(bench, 103).state == "done"
     finally:
         bench.close()
 

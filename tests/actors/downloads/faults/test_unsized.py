@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,26 @@ def test_it_is_cancelled_soon_also_while_the_server_is_silent(bench, world):
     with pytest.raises(Cancelled):
         engine.unsized(staging, file, bench.control, tell, lambda least, most: most)
     assert not list(staging.work.iterdir())
+
+
+def test_the_hours_and_the_cap_are_kept(bench, world):
+    minutes = iter([10 * 60] * 3 + [23 * 60] * 10_000)
+    configured = bench.settings(hours="22:00-06:00", rate_max_bytes_s=2_000_000)
+    engine = TransferEngine(configured, minute=lambda: next(minutes))
+    origin = world.origin()
+    staging = bench.staging(bench.file(origin.url))
+    staging.work.mkdir()
+    begun = time.monotonic()
+    known = engine.unsized(
+        staging,
+        unsized.UnsizedFile("model.bin", SHA, (origin.url,)),
+        bench.control,
+        bench.told.append,
+        lambda _least, most: most,
+    )
+    assert (known.size_bytes, bench.read()) == (len(BODY), BODY)
+    assert (bench.told[0].state, "22:00" in bench.told[0].why) == ("waiting", True)
+    assert time.monotonic() - begun >= len(BODY) / 2_000_000 - 0.5
 
 
 def test_the_policy_on_addresses_is_that_of_every_transfer(world):

@@ -23,6 +23,7 @@ MOVED_PARTS = 256
 """It moved when it is other by more than this and one of so many parts of it."""
 PARENTS = ("docker/{id}", "system.slice/docker-{id}.scope")
 """Where Docker's two drivers put a container below a hierarchy."""
+SEARCH_LOOKS = 12
 FOLDERS_MAX = 4_000
 DEPTH_MAX = 5
 
@@ -109,6 +110,8 @@ class Groups:
     def __init__(self, kept: Kept, root: Path = ROOT, proc: Path = PROC) -> None:
         self._kept, self._root, self._proc = kept, root, proc
         self._groups: dict[tuple[str, int | None], Group] = {}
+        self._not_found: dict[tuple[str, int | None], int] = {}
+        """Container -> looks until it is searched again; with its next process it is another one here."""
 
     def usage(self, container_id: str | None, pid: int | None) -> Figures | None:
         """Its figures now; None when it is gone. `pid` is its first process."""
@@ -132,6 +135,7 @@ class Groups:
         """Close the files of every other container."""
         for key in [key for key in self._groups if key not in containers]:
             self._forget(key)
+        self._not_found = {key: left for key, left in self._not_found.items() if key in containers}
 
     def _forget(self, key: tuple[str, int | None]) -> None:
         group = self._groups.pop(key, None)
@@ -144,7 +148,7 @@ class Groups:
         key = (container_id or "", pid)
         found = self._groups.get(key)
         if found is None:
-            folders = self._told(container_id, pid) or self._searched(container_id)
+            folders = self._told(container_id, pid) or self._searched_seldom(key)
             if not folders:
                 return None
             found = self._groups[key] = Group(self._kept, folders, len(self._groups))
@@ -165,6 +169,15 @@ class Groups:
                 if container_id is None or container_id in group:
                     folders[controller] = group
         return self._present(folders)
+
+    def _searched_seldom(self, key: tuple[str, int | None]) -> dict[str, str]:
+        """A container that does not run has no group, and to find that out takes longer than to look at ten others."""
+        left = self._not_found.get(key, 0)
+        folders = {} if left else self._searched(key[0])
+        self._not_found[key] = left - 1 if left else SEARCH_LOOKS
+        if folders:
+            del self._not_found[key]
+        return folders
 
     def _searched(self, container_id: str | None) -> dict[str, str]:
         if not container_id:

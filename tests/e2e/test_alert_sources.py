@@ -8,20 +8,25 @@ import pytest
 import yaml
 
 from tests.bed.demo_world import World
+from tests.bed.packages import ensure
 from tests.bed.places import short_folder
 from tests.bed.processes import wait_until
 from tests.e2e.test_alerts import docker_at, in_time, story, told
 from tests.e2e.test_master_and_link import connected, enrol
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
-DISK_BYTES = 16 << 20
+DISK_BYTES = 24 << 20
+LEFT_BYTES = 256 << 10
 
 
 @pytest.fixture
-def disk():
-    """A small file system of its own, in memory."""
-    place = short_folder()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "bed-disk", str(place)], check=True)
+def disk(tmp_path):
+    """A small file system of its own on a loop device."""
+    place, image = short_folder(), tmp_path / "disk"
+    image.touch()
+    os.truncate(image, DISK_BYTES)
+    subprocess.run([ensure("e2fsprogs", "mkfs.ext4"), "-q", "-m", "0", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(place)], check=True)
     yield place
     subprocess.run(["umount", str(place)], check=True)
     place.rmdir()
@@ -48,7 +53,8 @@ def test_a_disk_that_fills_is_one_alert_and_has_its_end(world, disk):
     world.start_agent()
     connected(world)
     with docker_at(world.folder / "docker.sock"):
-        (disk / "full").write_bytes(os.urandom(DISK_BYTES - (256 << 10)))
+        free = os.statvfs(disk)
+        (disk / "full").write_bytes(os.urandom(free.f_bavail * free.f_frsize - LEFT_BYTES))
         firing = in_time(told(world, "disk_full", timeout_s=60))
         assert (firing["severity"], firing["labels"]) == ("critical", {"disk": str(disk / "models")})
         (disk / "full").unlink()

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from actors.facts import EngineFacts
-from actors.metrics.cgroup import CACHE_LOOKS, MOVED_BYTES, SLOW_LOOKS, Groups
+from actors.metrics.cgroup import CACHE_LOOKS, MOVED_BYTES, SEARCH_LOOKS, SLOW_LOOKS, Groups
 from actors.metrics.containers_look import ContainersLook
 from actors.metrics.procfs import Kept
 
@@ -106,6 +106,22 @@ def test_without_a_look_at_other_peoples_processes_it_is_found_by_its_id(tree, p
     tree.container(place.format(id=ID))
     assert figures(tree.groups.usage(ID, 41)) == FIGURES
     assert tree.groups.usage("cd" * 32, 41) is None
+
+
+def test_a_container_that_does_not_run_is_searched_seldom_and_at_once_when_it_has_a_process(tree, monkeypatch):
+    walks, walk = [], os.walk
+    monkeypatch.setattr(os, "walk", lambda top: walks.append(top) or walk(top))
+    tree.container("docker/" + "cd" * 32)
+    assert tree.groups.usage(ID, None) is None
+    searched = len(walks)
+    assert searched
+    assert [tree.groups.usage(ID, None) for _ in range(SEARCH_LOOKS)] == [None] * SEARCH_LOOKS
+    assert len(walks) == searched
+    tree.container(f"machine/llm/{ID}")
+    assert figures(tree.groups.usage(ID, 41)) == FIGURES
+    assert figures(tree.groups.usage(ID, None)) == FIGURES
+    tree.groups.keep_only(set())
+    assert (tree.groups._not_found, tree.kept._open) == ({}, {})
 
 
 def test_a_process_id_that_belongs_to_another_container_now_tells_nothing(tree):

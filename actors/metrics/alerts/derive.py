@@ -25,6 +25,7 @@ COLLECTOR_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Collector -> the scopes of which nothing is known while it is late."""
 NOTHING: Mapping[str, Any] = {}
+IN_TIME: Mapping[str, Any] = {"late_intervals": 0.0}
 SAMPLER = "sampler"
 """Stands for all collectors: silent together, they are one fault."""
 
@@ -46,12 +47,22 @@ class Signals:
         self._skew_s: float | None = None
         self._told: dict[str, Mapping[str, Mapping[str, Any]]] = {}
         """Scope -> what `samples` said last."""
+        self._holders: dict[str, EngineFacts] = {}
+        """UUID of a GPU -> the engine on it."""
+        self._makers: tuple[tuple[str, Callable[[float], Mapping[str, Mapping[str, Any]]]], ...] = (
+            ("host", self._hosts),
+            ("disk", self._disks),
+            ("agent", self._agent),
+            ("gpu", self._gpus),
+            ("driver", self._drivers),
+        )
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
     def engines_are(self, engines: Sequence[EngineFacts], now_s: float) -> None:
         """The whole set of engines."""
         self._engines = tuple(engines)
+        self._holders = {uuid: engine for engine in engines for uuid in engine.gpus}
         names = {engine.name for engine in engines}
         self._of_engine = {name: kept for name, kept in self._of_engine.items() if name in names}
         for engine in engines:
@@ -102,26 +113,16 @@ class Signals:
     def samples(self, now_s: float, scopes: Container[str] | None = None) -> Samples:
         """Every signal now, or those of some scopes; what is new since the last call is new only once."""
         late = self._late(now_s)
-        silent = late.get(SAMPLER, 0.0) >= STALE_INTERVALS
-        unknown = {
-            scope for name, known in COLLECTOR_OF.items() if late.get(name, 0.0) >= STALE_INTERVALS for scope in known
-        }
-        makers: dict[str, Callable[[], Mapping[str, Mapping[str, Any]]]] = {
-            "host": lambda: {"host": self._host.figures() | self._skew()},
-            "disk": lambda: {directory: signals.figures() for directory, signals in self._of_disk.items()},
-            "agent": lambda: {"agent": self._agent()},
-            "gpu": lambda: self._gpus(now_s),
-            "driver": lambda: {name: dict(figures) for name, figures in self._snapshot.drivers.items()},
-        }
         values: dict[str, Mapping[str, Mapping[str, Any]]] = {
-            "collector": {name: {"late_intervals": value} for name, value in late.items()}
+            "collector": {name: {"late_intervals": value} if value else IN_TIME for name, value in late.items()}
         }
         if scopes is None or "engine" in scopes:
             values["engine"] = {n: one.figures(self._settings, now_s) for n, one in self._of_engine.items()}
-        for scope, make in makers.items():
-            known = self._snapshot.at and not silent and scope not in unknown
-            if known and (scopes is None or scope in scopes):
-                values[scope] = make()
+        if self._snapshot.at and late[SAMPLER] < STALE_INTERVALS:
+            unknown = _unknown(late)
+            for scope, make in self._makers:
+                if (scopes is None or scope in scopes) and scope not in unknown:
+                    values[scope] = make(now_s)
         whole = {"engine"} if self._engines is not None and "engine" in values else set()
         return Samples(values, frozenset(whole | ({"disk"} & values.keys())), self._fresh(values))
 
@@ -136,38 +137,59 @@ class Signals:
             found[scope] = {
                 subject: {name for name, value in figures.items() if old.get(name, NOTHING) != value}
                 for subject, figures in subjects.items()
-                if (old := before.get(subject, NOTHING)) != figures
+                if (old := before.get(subject, NOTHING)) is not figures and old != figures
             }
             self._told[scope] = subjects
         return found
 
     def _late(self, now_s: float) -> dict[str, float]:
         """Collector -> age of its last good look, in its intervals; of all together when nothing comes at all."""
-        silent = (now_s - self._sampled_s) / max(self._settings.host_interval_s, STALE_MIN_S / STALE_INTERVALS)
-        found = {SAMPLER: round(silent, 2)}
-        if silent < STALE_INTERVALS:
+        found = {SAMPLER: _intervals(now_s - self._sampled_s, self._settings.host_interval_s)}
+        if found[SAMPLER] < STALE_INTERVALS:
             for name, (seen_s, interval_s) in self._seen.items():
-                found[name] = round((now_s - seen_s) / max(interval_s, STALE_MIN_S / STALE_INTERVALS), 2)
+                found[name] = _intervals(now_s - seen_s, interval_s)
         return found
 
-    def _skew(self) -> dict[str, Any]:
-        return {} if self._skew_s is None else {"clock_skew_s": self._skew_s}
+    def _hosts(self, _now_s: float) -> dict[str, dict[str, Any]]:
+        figures = self._host.figures()
+        if self._skew_s is not None:
+            figures["clock_skew_s"] = self._skew_s
+        return {"host": figures}
 
-    def _agent(self) -> dict[str, Any]:
+    def _disks(self, _now_s: float) -> dict[str, dict[str, Any]]:
+        return {directory: signals.figures() for directory, signals in self._of_disk.items()}
+
+    def _drivers(self, _now_s: float) -> dict[str, dict[str, Any]]:
+        return {name: dict(figures) for name, figures in self._snapshot.drivers.items()}
+
+    def _agent(self, _now_s: float) -> dict[str, dict[str, Any]]:
         agent, settings = self._snapshot.agent, self._settings
         found: dict[str, Any] = {"spool_share": agent.get("spool_share")}
         if agent.get("rss_bytes") is not None:
             found["memory_by_budget"] = agent["rss_bytes"] / settings.agent_memory_budget_bytes
         if agent.get("cpu_cores") is not None:
             found["cpu_by_budget"] = agent["cpu_cores"] / settings.agent_cpu_budget_cores
-        return found
+        return {"agent": found}
 
     def _gpus(self, now_s: float) -> dict[str, dict[str, Any]]:
-        holders = {uuid: engine for engine in self._engines or () for uuid in engine.gpus}
+        holders, engines, signals = self._holders, self._snapshot.engines, self._of_gpu
         return {
-            uuid: self._of_gpu[uuid].figures(figures, holders.get(uuid), self._snapshot.engines, now_s)
+            uuid: signals[uuid].figures(figures, holders.get(uuid), engines, now_s)
             for uuid, figures in self._snapshot.gpus.items()
         }
+
+
+def _intervals(age_s: float, interval_s: float) -> float:
+    """How many of its intervals a look is old; 0 while it is not late."""
+    intervals = age_s / max(interval_s, STALE_MIN_S / STALE_INTERVALS)
+    return round(intervals, 2) if intervals >= 1.0 else 0.0
+
+
+def _unknown(late: Mapping[str, float]) -> frozenset[str]:
+    """Scopes of which nothing is known."""
+    return frozenset(
+        scope for name, scopes in COLLECTOR_OF.items() if late.get(name, 0.0) >= STALE_INTERVALS for scope in scopes
+    )
 
 
 def _of(kept: dict[str, T], name: str, make: Callable[[], T]) -> T:

@@ -68,7 +68,9 @@ SIGNALS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "ttft_by_target": "time to the first token, 95th percentile of the last minute, by the configured target",
             "page_misses": "looks in a row at which its metrics page did not come while it was ready",
         },
-        "collector": {"late_intervals": "age of its newest good look in its own intervals, each at least 3.3 s long"},
+        "collector": {
+            "late_intervals": "age of its newest good look in its own intervals, each at least 3.3 s long; 0 in time"
+        },
         "agent": {
             "memory_by_budget": "resident memory by the configured budget",
             "cpu_by_budget": "processors in use by the configured budget",

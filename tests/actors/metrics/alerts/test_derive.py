@@ -134,6 +134,14 @@ def test_a_collector_that_never_had_a_good_look_is_late_from_its_first_on():
     assert late == [0.0, 1.0, 2.0, 0.0]
 
 
+def test_a_collector_is_not_late_before_its_next_look_is_due_so_that_its_rule_rests():
+    run = Run()
+    health = {"error": "", "interval_s": 60.0, "ended": False}
+    run.see(collectors={"sockets": health})
+    run.see(collectors={"sockets": health})
+    assert run.values()["collector"]["sockets"] == {"late_intervals": 0.0}
+
+
 def test_a_disk_that_fills_has_an_end_in_sight_and_one_that_does_not_has_none():
     run, free = Run(), 10_000.0
     for _ in range(60):

@@ -28,7 +28,7 @@ class Stored:
     current: bool = False
     partial: bool = False
     active: bool = False
-    """Of a partial: a transfer is at work on it."""
+    """A transfer is at work on it, or adds to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,10 @@ class Plan:
 
 def protection(one: Stored, bounds: Bounds, now: float) -> str:
     """Why it may not go now; empty when it may. A time in the future (the clock was set back) counts as now."""
+    if one.active:
+        return "a transfer is at work on it"
     if one.partial:
-        return "a transfer is at work on it" if one.active else ""
+        return ""
     if one.leases:
         return "an engine uses it"
     if one.pinned:

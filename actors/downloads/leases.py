@@ -1,6 +1,6 @@
 """Who uses which version, on disk: a lease outlives the daemon, since the engine that holds it does too."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .disk import read_json, write_json
@@ -9,24 +9,28 @@ FILE = ".leases.json"
 
 
 class Leases:
-    """Holder -> key of a version. Belongs to the store's lock."""
+    """Holder -> key of a version. Belongs to the store's lock. `mine`: whether the folder is still ours to write in."""
 
-    def __init__(self, root: Path) -> None:
-        self._file = root / FILE
+    def __init__(self, root: Path, mine: Callable[[], bool]) -> None:
+        self._file, self._mine = root / FILE, mine
         self._held = {str(holder): str(key) for holder, key in read_json(self._file).items()}
 
     def take(self, holder: str, key: str) -> None:
         """From now on `holder` uses this version, and no other."""
         if self._held.get(holder) != key:
             self._held[holder] = key
-            write_json(self._file, self._held)
+            self._keep()
 
     def drop(self, holder: str) -> str | None:
         """The holder uses nothing any more; what it used."""
         key = self._held.pop(holder, None)
         if key is not None:
-            write_json(self._file, self._held)
+            self._keep()
         return key
+
+    def _keep(self) -> None:
+        if self._mine():  # else the file has what another agent's engines use
+            write_json(self._file, self._held)
 
     def of(self, holder: str) -> str | None:
         """What the holder uses."""

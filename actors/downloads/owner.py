@@ -37,12 +37,16 @@ class Owner:
 
         Called before everything that changes what others see: the one that came last goes on, the other only reads.
         """
+        if not self.mine():
+            raise self._taken()
+
+    def mine(self) -> bool:
+        """Whether no other agent has taken the folder since."""
         try:
             found = json.loads((self._root / LOCK).read_bytes())
         except (OSError, ValueError):
-            found = {}
-        if not isinstance(found, dict) or found.get("token") != self._token:
-            raise self._taken()
+            return False
+        return isinstance(found, dict) and found.get("token") == self._token
 
     def close(self) -> None:
         """Give it up."""

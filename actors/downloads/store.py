@@ -45,7 +45,7 @@ class ModelStore:
         self._root = root = settings.models_dir
         self._owner = Owner(root)
         self._lock = threading.RLock()
-        self._leases = Leases(root)
+        self._leases = Leases(root, self._owner.mine)
         self._versions = {version.key: version for version in scan(root)}
         self._promised: dict[str, int] = {}
         """Key of each version that is being built -> bytes that it will have on disk when it is whole."""
@@ -151,6 +151,11 @@ class ModelStore:
         disk.sync_tree(staging.files)
         with self._lock:
             self._owner.check()
+            if before is not None and manifest.key not in self._versions:
+                what = f"{manifest.model} was removed while it was brought"
+                raise StoreError(
+                    "E_BUSY", what, "a part of it was in the version that went", "pull it again", retry=True
+                )
             if new or before is None:
                 self._appear(staging, target, before, new)
             self._refer(manifest)
@@ -216,6 +221,8 @@ class ModelStore:
     ) -> LocalModel | None:
         if version is None or not version.folder.is_dir():
             return None
+        if self._leases.of(holder) != version.key and not self._owner.mine():
+            return None  # another agent has the folder, and would not know that this is used
         names = tuple(one.name for one in records.load_files(version.repo, version.commit) or ())
         needed = names if source.file is None else (source.file,)
         if not set(needed) <= set(names) or (not damaged_too and set(needed) & set(version.state.damaged)):
@@ -253,6 +260,7 @@ class ModelStore:
     def use(self, model: str, revision: str) -> str:
         """Make a version the current one; its commit. Named by a branch or tag, `current` follows that from now on."""
         with self._lock:
+            self._owner.check()
             version = self._find(model, revision)
             refs = records.load_refs(version.repo)
             records.save_refs(version.repo, replace(refs, follows=revision if revision in refs.revisions else ""))
@@ -263,6 +271,7 @@ class ModelStore:
     def pin(self, model: str, revision: str, *, pinned: bool) -> str:
         """Keep a version whatever the space, or not any more; its commit."""
         with self._lock:
+            self._owner.check()
             version = self._find(model, revision)
             self._versions[version.key] = records.save_state(version, replace(version.state, pinned=pinned))
             return version.commit
@@ -300,8 +309,9 @@ class ModelStore:
             for version in chosen:
                 holders = self._leases.holders(version.key)
                 why = f"{', '.join(holders)} uses it" if holders else "it is pinned" if version.state.pinned else ""
+                why = why or ("a transfer adds to it" if version.key in self._promised else "")
                 if why and not force:
-                    what, do = f"{model} {version.commit} was not removed", "stop its engine or unpin it, or force it"
+                    what, do = f"{model} {version.commit} was not removed", "stop what uses it or unpin it, or force it"
                     raise StoreError("E_BUSY", what, why, do)
             self._discard([Doomed(version.key, partial=False, why="removed", frees_bytes=0) for version in chosen])
         self._on_change()

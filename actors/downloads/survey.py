@@ -59,11 +59,12 @@ class Survey:
 
     def stored(self, versions: Iterable[Version], leases: Leases, active: Iterable[str]) -> tuple[Stored, ...]:
         """Everything that takes space; `active`: keys of versions that are being built."""
-        building = {f"{STAGING}/{key}" for key in active}
+        keys = frozenset(active)
+        building = {f"{STAGING}/{key}" for key in keys}
         partials = (self._partial(folder, building) for folder in sorted((self._root / STAGING).glob("*/*/*/*")))
-        return (*(self._version(version, leases) for version in versions), *partials)
+        return (*(self._version(version, leases, keys) for version in versions), *partials)
 
-    def _version(self, version: Version, leases: Leases) -> Stored:
+    def _version(self, version: Version, leases: Leases, building: frozenset[str]) -> Stored:
         if version.key not in self._sizes:
             self._sizes[version.key] = measure(version.folder)
         own, shared = self._sizes[version.key]
@@ -75,6 +76,7 @@ class Survey:
             leases=len(leases.holders(version.key)),
             pinned=version.state.pinned,
             current=current(version.repo) == version.commit,
+            active=version.key in building,
         )
 
     def _partial(self, folder: Path, building: set[str]) -> Stored:

@@ -26,7 +26,7 @@ def stores(draw):
                 pinned=not partial and draw(st.booleans()),
                 current=not partial and draw(st.booleans()),
                 partial=partial,
-                active=partial and draw(st.booleans()),
+                active=draw(st.booleans()),
             )
         )
     return tuple(found)

@@ -195,11 +195,57 @@ def test_row32_where_locks_lie_the_one_that_came_last_goes_on_and_the_other_chan
     for deed in (
         lambda: shelf.store.begin(manifest(2, {"f": B})),
         lambda: shelf.store.remove("org/repo", None, force=True),
+        lambda: shelf.store.use("org/repo", commit(1)),
+        lambda: shelf.store.pin("org/repo", commit(1), pinned=True),
         shelf.store.gc,
     ):
         with pytest.raises(StoreError, match="another running agent"):
             deed()
     assert shelf.revisions() == [commit(1)]
+
+
+def test_row32_where_locks_lie_the_other_never_overwrites_whose_engines_use_what(shelf):
+    shelf.bring(1, {"f": A})
+    shelf.store.lease(shelf.source(), "ours")
+    (shelf.folder / ".lock").write_text(json.dumps({"token": "of another", "pid": 1}))
+    theirs = json.dumps({"theirs": f"hub/org/repo/{commit(1)}"})
+    (shelf.folder / ".leases.json").write_text(theirs)
+    assert shelf.store.keep(shelf.source(), "ours").revision == commit(1), "what runs goes on"
+    assert shelf.store.lease(shelf.source(), "new") is None, "nobody would keep it for a new engine"
+    shelf.store.release("ours")
+    assert (shelf.folder / ".leases.json").read_text() == theirs
+
+
+def test_row33_a_version_that_a_transfer_adds_to_is_not_collected_and_one_forced_away_is_no_success(tmp_path):
+    """A pull of more files of a commit counts on those that are there."""
+    shelf = Shelf(tmp_path / "models", young_s=0.0)
+    try:
+        shelf.bring(1, {"f": A})
+        shelf.bring(2, {"f": B})
+        shelf.clock.now += HOUR_S
+        both = {"f": A, "g": b"g" * 50_000}
+        wanted = manifest(1, both, proofs={"g": "git-sha1"})
+        staging = shelf.store.begin(wanted)
+        prepared, _ = shelf.store.prepare(staging)
+        assert [file.name for file in prepared.lacking] == ["g"]
+        place(staging, both, prepared.lacking)
+        assert shelf.store.gc(1 << 50).doomed == ()
+        with pytest.raises(StoreError, match="not removed") as caught:
+            shelf.store.remove("org/repo", commit(1), force=False)
+        assert caught.value.why == "a transfer adds to it"
+        seen = []
+
+        def removed_meanwhile(_count):
+            if not seen:
+                seen.append(shelf.store.remove("org/repo", commit(1), force=True))
+
+        with pytest.raises(StoreError, match="was removed while it was brought") as lost:
+            shelf.store.publish(staging, removed_meanwhile)
+        assert (seen, bool(lost.value.do)) == ([1], True)
+        shelf.store.end(wanted)
+        assert commit(1) not in shelf.revisions()
+    finally:
+        shelf.close()
 
 
 def test_row33_a_collection_beside_publications_takes_nothing_that_is_wanted(tmp_path):

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from actors.downloads import plugins
+from actors.downloads import local, plugins
 from actors.downloads.errors import SourceError, TransferError
 from actors.downloads.manifest import Manifest, RemoteFile, UnsizedFile
 from actors.downloads.sources import resolve
@@ -153,6 +153,18 @@ def test_a_folder_is_its_plain_files_and_links_that_stay_where_sources_may_be(tm
     assert resolve(settings(tmp_path), path_source(folder, exclude=("weights",)), allowed).size_bytes == 2
 
 
+def test_a_folder_of_too_many_files_is_refused_before_they_are_read(tmp_path, monkeypatch):
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}").write_text("x")
+    monkeypatch.setattr(local, "FILES_MAX", 10)
+    monkeypatch.setattr(local, "digests", lambda *_args: pytest.fail("a file was read"))
+    with pytest.raises(SourceError) as caught:
+        resolve(settings(tmp_path), path_source(folder), yes)
+    assert (caught.value.code, bool(caught.value.do)) == ("E_TOO_LARGE", True)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "dots", "absent", "socket folder", "device"])
 def test_what_is_no_plain_file_is_never_opened(tmp_path, kind):
     folder = tmp_path / "m"
@@ -205,12 +217,29 @@ def test_an_installed_source_resolves_and_is_kept_under_its_own_scheme(tmp_path,
         Manifest("x", "other/model", "v", "c" * 40, ()),
         Manifest("x", "team/model", "v", "not hex", ()),
         Manifest("x", "team/model", "v", "c" * 40, (RemoteFile("../f", 3, "sha256", SHA, ("https://a/f",)),)),
+        Manifest("x", "team/model", "v", "c" * 40, (), unsized=(UnsizedFile("f", SHA, ()),)),
+        Manifest("x", "team/model", "v", "c" * 40, (), unsized=(UnsizedFile("../f", SHA, ("https://a/f",)),)),
+        Manifest(
+            "x",
+            "team/model",
+            "v",
+            "c" * 40,
+            (RemoteFile("f", 3, "sha256", SHA, ("https://a/f",)),),
+            unsized=(UnsizedFile("F", SHA, ("https://a/f",)),),
+        ),
     ],
 )
 def test_an_installed_source_that_is_wrong_ends_as_a_clear_error(tmp_path, monkeypatch, value):
     with pytest.raises(SourceError) as caught:
         resolve(settings(tmp_path), acme(monkeypatch, value), yes)
     assert caught.value.do
+
+
+def test_an_installed_source_may_not_know_how_big_its_files_are(tmp_path, monkeypatch):
+    unsized = (UnsizedFile("f", SHA, ("https://a.example.org/f",), 1 << 30),)
+    given = Manifest("x", "team/model", "v", "c" * 40, (), unsized=unsized)
+    found = resolve(settings(tmp_path), acme(monkeypatch, given), yes)
+    assert (found.source, found.unsized) == ("acme", unsized)
 
 
 def test_a_scheme_that_nobody_brings_says_which_there_are(tmp_path):

@@ -21,7 +21,7 @@ PIECE = 16 << 10
 class UnsizedOrigin:
     """Serves `body` until closed; counts what it sent."""
 
-    def __init__(self, body, way="chunked", *, times=1_000_000, rate=0):
+    def __init__(self, body, way="chunked", *, times=1_000_000, rate=0, tls=None):
         self.body, self.rate, self.times = body, rate, times
         self.way, _, value = way.partition("=")
         self.at = int(value or 0)
@@ -53,7 +53,10 @@ class UnsizedOrigin:
                 pass  # a peer that goes away in mid-body is what the tests are about
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/model.bin"
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self.server.server_address[1]}/model.bin"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), name="unsized")
         self.thread.start()
 

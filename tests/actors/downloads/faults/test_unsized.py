@@ -1,9 +1,11 @@
 """Files whose size nobody says: proven and whole, or a clear error in bounded time, with nothing left behind."""
 
+import datetime as dt
 import hashlib
 import os
 import random
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from actors.downloads.bodies.engine import TransferEngine
 from actors.downloads.errors import SourceError
 from actors.downloads.sources import resolve
 from actors.journal import messages as journal
+from actors.master.certs import CERTIFICATE_FILE, KEY_FILE, make_authority, make_server_certificate
 from protocol.messages.commands import ModelPull
 from protocol.messages.model_source import ModelSource, SourceFile
 from tests.actors.downloads.answers import yes
@@ -322,6 +325,23 @@ def test_the_hours_and_the_cap_are_kept(bench, world):
     assert (known.size_bytes, bench.read()) == (len(BODY), BODY)
     assert (bench.told[0].state, "22:00" in bench.told[0].why) == ("waiting", True)
     assert time.monotonic() - begun >= len(BODY) / 2_000_000 - 0.5
+
+
+@pytest.mark.parametrize(("way", "bodies"), [("chunked", 1), ("close", 1), ("cut=1000000", 2), ("closecut=1000000", 2)])
+def test_over_tls_a_cut_is_no_success_either(bench, world, tmp_path, way, bodies):
+    now = dt.datetime.now(dt.UTC)
+    make_authority(tmp_path, now)
+    make_server_certificate(tmp_path, ("127.0.0.1",), now)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / CERTIFICATE_FILE, tmp_path / KEY_FILE)
+    origin = world.origin(way, times=1, tls=tls)
+    staging = bench.staging(bench.file(origin.url))
+    staging.work.mkdir()
+    engine = TransferEngine(bench.settings())
+    engine._tls = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    file = unsized.UnsizedFile("model.bin", SHA, (origin.url,))
+    known = engine.unsized(staging, file, bench.control, bench.told.append, lambda _least, most: most)
+    assert (known.size_bytes, bench.read(), origin.bodies) == (len(BODY), BODY, bodies)
 
 
 def test_the_policy_on_addresses_is_that_of_every_transfer(world):

@@ -1,11 +1,14 @@
 """Which blocks of one file are missing, on their way, in memory or on disk, and how far the hash has come. No I/O.
 
 The caller's lock guards it. A block goes from missing to active, then to held (in memory) or stored (on disk only), and
-is behind the frontier once it is hashed.
+is behind the frontier once it is hashed. Those behind an active one may be promised: they come by the same answer.
 """
 
 import heapq
 from dataclasses import dataclass, field
+
+BEHIND_MOST = 3
+"""Blocks that one answer brings beyond its first: fewer requests, fewer wake-ups. Four connections keep 16 of 20."""
 
 
 @dataclass(slots=True)
@@ -18,6 +21,8 @@ class Blocks:
     """A heap: the first block that is needed is asked for first."""
     filled: dict[int, int] = field(default_factory=dict)
     """Bytes from their start on that missing blocks have on disk."""
+    promised: set[int] = field(default_factory=set)
+    """Not asked for by anybody else."""
     active: set[int] = field(default_factory=set)
     held: dict[int, memoryview] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)
@@ -63,12 +68,35 @@ class Blocks:
         self.active.add(index)
         return index
 
+    def promise(self, index: int) -> int:
+        """How many missing ones directly behind `index`, of which nothing is on disk, are promised to its owner.
+
+        None while the hash waits for bytes: then they come sooner by several connections.
+        """
+        count = 0
+        while self.plenty and count < BEHIND_MOST and self.missing and self.missing[0] == index + 1 + count:
+            if self.missing[0] in self.filled:
+                break
+            self.promised.add(heapq.heappop(self.missing))
+            count += 1
+        return count
+
+    def release(self, begin: int, end: int) -> None:
+        """Of the blocks [begin, end) those that still are promised are missing again."""
+        for index in range(begin, end):
+            if index in self.promised:
+                self.promised.remove(index)
+                heapq.heappush(self.missing, index)
+
     def claim(self, index: int) -> bool:
-        """A certain one becomes active, if it is missing."""
-        if index not in self.missing:
+        """A certain one becomes active, if it is promised or missing."""
+        if index in self.promised:
+            self.promised.remove(index)
+        elif index in self.missing:
+            self.missing.remove(index)
+            heapq.heapify(self.missing)
+        else:
             return False
-        self.missing.remove(index)
-        heapq.heapify(self.missing)
         self.active.add(index)
         return True
 
@@ -100,6 +128,11 @@ class Blocks:
     def ready(self) -> bool:
         """Whether the next block to hash is here."""
         return self.frontier in self.held or self.frontier in self.stored
+
+    @property
+    def plenty(self) -> bool:
+        """Whether bytes come as fast as they are hashed."""
+        return self.ready
 
     @property
     def awaited(self) -> bool:

@@ -49,8 +49,12 @@ class Item:
     view: memoryview
     filled: int
     """Bytes of the block that the partial file has."""
+    behind: int = 0
+    """Blocks directly behind it that are promised to the same worker, and come by the same answer."""
     stream: bool = False
     """The whole file in one answer; `index` and `view` mean nothing."""
+    tag: str = ""
+    """Of the answer: another one may have told of another version since."""
 
 
 @dataclass(slots=True)
@@ -175,7 +179,8 @@ class Crew:
                 job.streaming = True
                 return Item(job, mirror, 0, view, 0, stream=True), 0.0
             index = job.blocks.take()
-            return Item(job, mirror, index, view, job.blocks.filled.get(index, 0)), 0.0
+            filled, behind = job.blocks.filled.get(index, 0), job.blocks.promise(index)
+            return Item(job, mirror, index, view, filled, behind), 0.0
         return None, wait_s
 
     def _candidates(self) -> list[Job]:
@@ -222,8 +227,15 @@ class Crew:
             self.buffers.give(view)
             self.lock.notify()
 
+    def release(self, job: Job, begin: int, end: int) -> None:
+        """Blocks that were promised, and did not come: others may ask for them."""
+        if begin < end:
+            with self.lock:
+                job.blocks.release(begin, end)
+                self.lock.notify_all()
+
     def claim(self, job: Job, index: int) -> bool:
-        """For a stream: whether the block it has come to is needed; it is then its own."""
+        """For an answer with several blocks: whether the one it has come to is needed; it is then its own."""
         with self.lock:
             found = job.blocks.claim(index)
             if found:
@@ -251,13 +263,19 @@ class Crew:
             self.done_bytes += count
             self.received_bytes += count
 
-    def arrived(self, item: Item) -> bool:
-        """A block is whole and on disk. Whether the caller shall hash its file now, while the block is in the cache."""
+    def arrived(self, item: Item, *, last: bool) -> bool:
+        """A block is whole and on disk. Whether the caller shall hash its file now, while the block is in the cache.
+
+        One that is not the last of its answer is hashed by another thread, so that the next one comes meanwhile.
+        """
         job = item.job
         with self.lock:
-            job.blocks.tags[item.index] = item.mirror.tag
+            job.blocks.tags[item.index] = item.tag
             job.blocks.arrive(item.index, item.view)
             if job.hashing or not job.blocks.ready:
+                return False
+            if not last:
+                self._hashable.notify()
                 return False
             job.hashing = True
             return True

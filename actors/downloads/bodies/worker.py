@@ -71,16 +71,31 @@ class Worker:
     # -- one block -------------------------------------------------------------------------------------------
 
     def _block(self, item: Item) -> None:
-        blocks, length = item.job.blocks, item.job.blocks.length(item.index)
-        at = self._from_disk(item)
+        """And those behind it that come by the same answer."""
+        job, blocks, end = item.job, item.job.blocks, item.index + 1 + item.behind
         begin = item.index * blocks.block_bytes
-        whole = at == 0 and length == blocks.size_bytes
-        answer = self._ask(item, begin + at, begin + length, ranged=not whole)
-        if answer is None:
-            self._crew.gave_back(item, at)
-            return
+        stop = min(blocks.size_bytes, end * blocks.block_bytes)
+        at, one = self._from_disk(item), item
         try:
-            at = self._receive(item, at, answer.end - begin)
+            answer = self._ask(item, begin + at, stop, ranged=at > 0 or stop - begin < blocks.size_bytes)
+            if answer is None:
+                self._crew.gave_back(item, at)
+                return
+            promised, end = end, -(-answer.end // blocks.block_bytes)
+            self._crew.release(job, end, promised)
+            while self._one(one, at, answer.end, last=one.index + 1 == end) and (following := self._following(one)):
+                one, at = following, 0
+        finally:
+            # Nothing when all came: by now it may have been hashed, found wrong, and be promised to another.
+            self._crew.release(job, one.index + 1, end)
+
+    def _one(self, item: Item, at: int, stop: int, *, last: bool) -> bool:
+        """One block of an answer that ends before byte `stop` of the file; whether another one follows."""
+        blocks, length = item.job.blocks, item.job.blocks.length(item.index)
+        try:
+            at = self._receive(item, at, min(length, stop - item.index * blocks.block_bytes))
+            if last:
+                self._asker.leave()
         except OSError as error:
             at = self._flushed
             self._failed(item, str(error) or type(error).__name__)
@@ -90,8 +105,22 @@ class Worker:
             raise
         if at < length:
             self._crew.gave_back(item, at)
-        elif self._crew.arrived(item):
+            return False
+        if self._crew.arrived(item, last=last):
             self._hash(item.job)
+        return not last
+
+    def _following(self, item: Item) -> Item | None:
+        """The next block of an answer, with memory of its own; None when somebody else has it, or all is over."""
+        began, index = time.monotonic(), item.index + 1
+        view = self._crew.memory()
+        self.since += time.monotonic() - began  # slow by our own will
+        if view is not None:
+            if self._crew.claim(item.job, index):
+                return Item(item.job, item.mirror, index, view, 0, tag=item.tag)
+            self._crew.give(view)
+        self._asker.leave(broken=True)
+        return None
 
     _flushed = 0
 
@@ -115,7 +144,7 @@ class Worker:
         view, connection, job = item.view, self._asker.current, item.job
         assert connection is not None
         self._flushed = at
-        whole, tag = job.blocks.length(item.index), item.mirror.tag
+        whole, tag = job.blocks.length(item.index), item.tag
         try:
             flushed_at = time.monotonic()
             while at < stop:
@@ -132,7 +161,6 @@ class Worker:
                     flushed_at = self.beat
         finally:
             self._flush(item, at if at == whole else at & -ALIGN_BYTES, tag)
-        self._asker.leave()
         return self._flushed
 
     def _flush(self, item: Item, end: int, tag: str) -> None:
@@ -184,6 +212,7 @@ class Worker:
                 if final != mirror.base and mirror.address == address:
                     mirror.resolved = final
                 verdict = self._same_version(item, verdict)
+                item.tag = mirror.tag
         if verdict.meaning is Meaning.BYTES:
             return verdict
         return self._no_bytes(item, verdict, started, address, final)
@@ -267,7 +296,7 @@ class Worker:
             view = self._crew.memory()
             if view is None:
                 return
-            item = Item(whole.job, whole.mirror, index, view, 0)
+            item = Item(whole.job, whole.mirror, index, view, 0, tag=whole.tag)
             length = whole.job.blocks.length(index)
             if not self._crew.claim(whole.job, index):
                 self._read_over(view[:length])
@@ -279,7 +308,7 @@ class Worker:
             finally:
                 if at < length:
                     self._crew.gave_back(item, 0)
-                elif self._crew.arrived(item):
+                elif self._crew.arrived(item, last=True):
                     self._hash(item.job)
 
     def _receive_part(self, item: Item, length: int) -> int:
@@ -291,7 +320,7 @@ class Worker:
         if at < length:
             raise BrokenError("the body is short")
         self._flushed = 0
-        self._flush(item, length, item.mirror.tag)
+        self._flush(item, length, item.tag)
         return length
 
     def _read_over(self, view: memoryview) -> None:

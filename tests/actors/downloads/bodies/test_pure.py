@@ -184,6 +184,39 @@ def test_blocks_are_asked_for_in_order_hashed_in_order_and_spilled_from_the_end(
     assert (blocks.frontier, blocks.take()) == (0, 0)
 
 
+def test_an_answer_brings_several_blocks_only_where_the_hash_has_work_and_what_did_not_come_is_missing_again():
+    blocks = Blocks(80, 10)
+    blocks.begin_with({5: 3})
+    first = blocks.take()
+    assert blocks.promise(first) == 0, "the hash waits for bytes"
+    blocks.arrive(first, memoryview(b"0" * 10))
+    assert (second := blocks.take()) == 1
+    assert blocks.promise(second) == 3
+    assert blocks.take() == 5, "what is promised is nobody else's"
+    assert blocks.promise(5) == 2
+    assert blocks.claim(2)
+    blocks.give_back(2, 4)
+    blocks.release(2, 5)
+    assert blocks.missing[0] == 2
+    assert [blocks.take() for _ in range(3)] == [2, 3, 4]
+    assert not blocks.missing
+    blocks.release(6, 8)
+    assert blocks.take() == 6
+    assert blocks.claim(7)
+    assert not blocks.claim(7), "another has it"
+
+
+def test_nothing_is_promised_beyond_a_block_of_which_a_part_is_on_disk_or_that_another_has():
+    blocks = Blocks(60, 10)
+    blocks.begin_with({2: 3})
+    blocks.arrive(blocks.take(), memoryview(b"0" * 10))
+    assert blocks.promise(blocks.take()) == 0, "the part is read from the disk, and its rest asked for"
+    assert blocks.take() == 2
+    assert blocks.claim(4)
+    assert blocks.promise(2) == 1
+    assert blocks.promised == {3}
+
+
 def test_connections_grow_while_it_pays_and_shrink_when_a_server_asks():
     state = adapt(Adapted(4), 100.0, 16)
     assert state.connections == 6

@@ -7,6 +7,7 @@ import pytest
 
 from actors.downloads.address import origin_of
 from actors.downloads.bodies.api import Control
+from actors.downloads.bodies.blocks import Blocks
 from actors.downloads.bodies.engine import TransferEngine
 from actors.downloads.manifest import Manifest, RemoteFile, Staging
 from config.downloads import DownloadsSettings
@@ -54,6 +55,14 @@ class Bench:
     def close(self):
         for origin in self.origins:
             origin.close()
+
+
+@pytest.fixture(params=["by need", "always"])
+def several(request, monkeypatch):
+    """Whether an answer brings several blocks even while the hash waits."""
+    if request.param == "always":
+        monkeypatch.setattr(Blocks, "plenty", True)
+    return request.param == "always"
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ class Nursery:
             cwd=Path(__file__).parents[4],
         )
 
-    def kill_at(self, folder, origin, sent):
+    def kill_at(self, folder, origin, sent, how="-"):
         """Begin a transfer, kill it once the origin has sent so many bytes; how many it had sent in the end."""
-        print(folder, origin.url, file=self.program.stdin, flush=True)
+        print(folder, origin.url, how, file=self.program.stdin, flush=True)
         child = int(self.program.stdout.readline())
         until = time.monotonic() + LIMIT_S
         while origin.sent < sent:

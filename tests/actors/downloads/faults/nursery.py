@@ -1,4 +1,6 @@
-"""Forks one transfer for each line on standard input, so that it can be killed: FOLDER URL; says its process id.
+"""Forks one transfer for each line on standard input, so that it can be killed: FOLDER URL HOW; says its process id.
+
+HOW is `several` when an answer brings several blocks even while the hash waits.
 
 A program of its own: it has one thread, so a fork of it is a whole process.
 """
@@ -7,15 +9,18 @@ import os
 import sys
 from pathlib import Path
 
+from actors.downloads.bodies.blocks import Blocks
 from tests.actors.downloads.faults.conftest import Bench
 from tests.actors.downloads.faults.kills import BIG, BIG_BLOCK
 
 
 def main() -> None:
     for line in sys.stdin:
-        folder, url = line.split()
+        folder, url, how = line.split()
         child = os.fork()
         if not child:
+            if how == "several":
+                Blocks.plenty = True
             bench = Bench(Path(folder))
             bench.bring(bench.file(url, body=BIG), block_bytes=BIG_BLOCK, barrier_s=0.2)
             os._exit(0)

@@ -57,7 +57,8 @@ def test_kill_9_at_twenty_points_sends_only_what_is_missing(nursery, tmp_path):
     for number in range(POINTS):
         bench = Bench(tmp_path / f"{number}")
         origin = bench.origin(body=BIG, rate=RATE)
-        had = nursery.kill_at(bench.folder, origin, int(len(BIG) * chosen.uniform(0.02, 0.9)))
+        point, how = int(len(BIG) * chosen.uniform(0.02, 0.9)), "several" if number % 2 else "-"
+        had = nursery.kill_at(bench.folder, origin, point, how)
         origin.rate = 0
         lacking = len(BIG) - written(bench)
         resent = again(bench, origin)

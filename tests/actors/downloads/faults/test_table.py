@@ -5,6 +5,7 @@ import pytest
 from actors.downloads.errors import DownloadError, SourceError, TransferError, WrongBytesError
 from tests.actors.downloads.faults.conftest import BODY
 
+pytestmark = pytest.mark.usefixtures("several")
 SIZE = len(BODY)
 PASSING = {
     1: "ok",

@@ -12,6 +12,8 @@ from actors.downloads.errors import DownloadError, SourceError, SpaceError, Wron
 from tests.actors.downloads.faults.conftest import BLOCK, BODY
 from tests.fakes.failing_disk import FailingDisk
 
+pytestmark = pytest.mark.usefixtures("several")
+
 
 def test_a_redirect_in_circles_is_an_error(bench):
     origin = bench.origin("loop")
@@ -209,3 +211,13 @@ def test_the_hours_hold_a_transfer_until_they_come(bench):
 def test_the_bandwidth_cap_is_kept_by_all_connections_together(bench):
     brought = bench.bring(bench.file(bench.origin().url), settings=bench.settings(rate_max_bytes_s=2_000_000))
     assert brought.seconds >= len(BODY) / 2_000_000 - 0.5
+
+
+@pytest.mark.parametrize("connections", [2, 4])
+def test_one_answer_brings_several_blocks(bench, connections, several):
+    origin = bench.origin()
+    bench.bring(bench.file(origin.url), settings=bench.settings(connections=connections))
+    assert bench.read() == BODY
+    assert origin.sent == len(BODY), "no byte is asked for twice"
+    if several:
+        assert origin.bodies <= -(-len(BODY) // BLOCK) // 2

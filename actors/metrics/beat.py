@@ -118,9 +118,12 @@ class Beat:
     def _leave(self, member: Member) -> None:
         """From now on another thread has the beat, and this member is alone."""
         with self._lock:
-            self._members = tuple(one for one in self._members if one is not member)
-            self._charge = self._inside = None
+            self._part(member)
         self._successor()
+
+    def _part(self, member: Member) -> None:
+        self._members = tuple(one for one in self._members if one is not member)
+        self._charge = self._inside = None
 
     # -- alone -----------------------------------------------------------------------------------------------
 
@@ -169,9 +172,9 @@ class Beat:
     def look_after(self) -> None:
         """See whether the beat hangs, or nobody has it."""
         with self._lock:
-            inside, lost = self._inside, self._charge is None
-            stuck = inside is not None and self._flag.now() - inside[1] > STUCK_S
-        if stuck and inside is not None:
-            self._leave(inside[0])
-        elif lost:
+            inside = self._inside
+            if inside is not None and self._flag.now() - inside[1] > STUCK_S:
+                self._part(inside[0])  # before it can come back, and the beat be in another look
+            lost = self._charge is None
+        if lost:
             self._successor()

@@ -152,6 +152,39 @@ def test_the_guard_asks_again_while_nobody_has_the_beat():
     assert bench.successors == 2
 
 
+class Seen:
+    """A lock that says, each time that it is let go, whether somebody had the beat."""
+
+    def __init__(self):
+        self.beat, self.charged = None, []
+
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *_error):
+        if self.beat is not None:
+            self.charged.append(self.beat._charge is not None)
+
+
+def test_what_the_guard_finds_hanging_is_left_in_the_same_breath():
+    hung, lock, bench = Collector("gpu", 1.0, lambda: {}), Seen(), Bench()
+    lock.beat = beat = Beat(
+        (hung,),
+        bench.clock,
+        lambda: 5.0,
+        0.0,
+        lock,
+        together=lambda _seen, _next_s: None,
+        apart=lambda _seen, _next_s: None,
+        successor=bench.asked,
+    )
+    beat._charge, beat._inside = object(), (hung, -STUCK_S - 0.1)
+    beat.look_after()
+    assert lock.charged == [False], "else it could come back in between, and the beat be in another look"
+    assert bench.successors == 1
+    assert not beat._members
+
+
 class Real:
     """A beat on real threads, in which one look hangs; time is the test's."""
 

@@ -167,7 +167,7 @@ class Seen:
 
 
 def test_what_the_guard_finds_hanging_is_left_in_the_same_breath():
-    hung, lock, bench = Collector("gpu", 1.0, lambda: {}), Seen(), Bench()
+    hung, lock, bench = Collector("gpu", 1.0, dict), Seen(), Bench()
     lock.beat = beat = Beat(
         (hung,),
         bench.clock,

@@ -64,11 +64,15 @@ class Gathering:
 
 
 def merged(snapshot: Snapshot, parts: Sequence[Collected]) -> Snapshot:
-    """The next snapshot, from looks that belong to one moment, in their order. Pure."""
-    collectors, rooms = dict(snapshot.collectors), dict[str, Any]()
+    """The next snapshot, from looks that belong to one moment, in their order. Pure.
+
+    Several collectors see the host, each a part of it: a figure that one of them says no more is gone.
+    """
+    collectors, rooms, hosts = dict(snapshot.collectors), dict[str, Any](), snapshot.host_parts
     for seen in parts:
         collectors[seen.name] = seen.health()
-        for room, figures in seen.rooms.items():
-            rooms[room] = {**rooms["host"], **figures} if room == "host" and room in rooms else figures
+        rooms.update(seen.rooms)
+        if "host" in seen.rooms:
+            hosts = {**hosts, seen.name: seen.rooms["host"]}
     rooms["collectors"] = collectors
-    return snapshot.with_part(parts[-1].at, rooms)
+    return snapshot.with_part(parts[-1].at, rooms, None if hosts is snapshot.host_parts else hosts)

@@ -29,13 +29,19 @@ class Snapshot:
     agent: Figures = field(default_factory=dict)
     collectors: Figures = field(default_factory=dict)
     """Collector -> at, duration_s, interval_s, errors_total, skipped_total, error."""
+    host_parts: Figures = field(default_factory=dict)
+    """Collector -> what it said last of the host."""
 
-    def with_part(self, at: float, rooms: Mapping[str, Figures]) -> "Snapshot":
-        """The next snapshot; `host` is put together from two collectors, every other room comes whole."""
-        host = rooms.get("host")
+    def with_part(self, at: float, rooms: Mapping[str, Figures], host_parts: Figures | None = None) -> "Snapshot":
+        """The next snapshot. Rooms come whole; the host's is put together from its parts, where these are given."""
+        host = rooms.get("host", self.host)
+        if host_parts is not None:
+            host = {}
+            for part in host_parts.values():
+                host.update(part)
         return Snapshot(  # some times a second, and `replace` takes five times as long
             at,
-            self.host if host is None else {**self.host, **host},
+            host,
             rooms.get("disks", self.disks),
             rooms.get("drivers", self.drivers),
             rooms.get("gpus", self.gpus),
@@ -43,6 +49,7 @@ class Snapshot:
             rooms.get("engines", self.engines),
             rooms.get("agent", self.agent),
             rooms.get("collectors", self.collectors),
+            self.host_parts if host_parts is None else host_parts,
         )
 
     def rooms(self) -> dict[str, Any]:

@@ -212,13 +212,21 @@ def test_a_beat_that_saw_nothing_shows_what_waited_for_it_and_else_nothing():
 
 
 def test_looks_of_one_moment_are_one_snapshot_and_what_nobody_saw_is_the_same_object():
-    before = Snapshot(1.0, host={"kept": 1, "changed": 1}, disks={"/": {}})
+    before = merged(Snapshot(1.0, disks={"/": {}}), (part("containers", kept=1), part("host", changed=1)))
     parts = (part("host", changed=2), part("docker", docker_up=True), Collected("agent", 6.0, 1.0, 0.0, {"agent": {}}))
     after = merged(before, parts)
     assert after.host == {"kept": 1, "changed": 2, "docker_up": True}
     assert (after.at, after.agent) == (6.0, {})
     assert after.disks is before.disks
-    assert set(after.collectors) == {"host", "docker", "agent"}
+    assert set(after.collectors) == {"containers", "host", "docker", "agent"}
+
+
+def test_a_figure_of_the_host_that_its_collector_says_no_more_is_gone_and_one_that_failed_keeps_its_own():
+    before = merged(Snapshot(1.0), (part("host", steal=0.5, busy=0.6), part("docker", docker_up=True)))
+    after = merged(before, (part("host", busy=0.7), Collected("docker", 6.0, 1.0, 0.0, {}, error="it hangs")))
+    assert after.host == {"busy": 0.7, "docker_up": True}
+    only = Collected("agent", 6.0, 1.0, 0.0, {"agent": {}})
+    assert merged(after, (only,)).host is after.host, "nobody saw it anew"
 
 
 def test_a_collector_that_has_nothing_to_look_at_is_shown_as_ended():

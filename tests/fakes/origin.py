@@ -20,6 +20,8 @@ import struct
 import threading
 import time
 
+from tests.fakes.quiet_server import QuietServer
+
 PIECE = 16 << 10
 
 
@@ -46,13 +48,7 @@ class Origin:
             def log_message(self, *_args):
                 pass
 
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_args):
-                pass  # a peer that goes away in mid-body is what the tests are about
-
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.url = f"{self.base}/file"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), name="origin")

@@ -15,6 +15,8 @@ import http.server
 import socket
 import threading
 
+from tests.fakes.quiet_server import QuietServer
+
 PIECE = 16 << 10
 
 
@@ -46,13 +48,7 @@ class UnsizedOrigin:
             def log_message(self, *_args):
                 pass
 
-        class Server(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *_args):
-                pass  # a peer that goes away in mid-body is what the tests are about
-
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = QuietServer(("127.0.0.1", 0), Handler)
         if tls is not None:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         scheme = "http" if tls is None else "https"

@@ -7,23 +7,7 @@ import pytest
 from actors.metrics.beat import GUARD_S, LEAD_S, QUICK_LOOKS, SLOW_S, START_LOOKS, STUCK_S, Beat
 from actors.metrics.collector import Chore, Collector
 from tests.bed.processes import wait_until
-
-
-class Clock:
-    """A flag whose time is the test's: waiting takes exactly as long as asked."""
-
-    def __init__(self, until_s):
-        self.now_s, self.until_s = 0.0, until_s
-
-    def now(self):
-        return self.now_s
-
-    def is_set(self):
-        return self.now_s >= self.until_s
-
-    def wait(self, timeout_s):
-        self.now_s += max(0.0, timeout_s)
-        return self.is_set()
+from tests.fakes.clock import Clock
 
 
 class Bench:

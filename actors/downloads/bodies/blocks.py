@@ -7,8 +7,9 @@ is behind the frontier once it is hashed. Those behind an active one may be prom
 import heapq
 from dataclasses import dataclass, field
 
-BEHIND_MOST = 3
-"""Blocks that one answer brings beyond its first: fewer requests, fewer wake-ups. Four connections keep 16 of 20."""
+BEHIND_LEAST, BEHIND_MOST = 1, 7
+"""Blocks that one answer brings beyond its first: the most where the hash has work, which makes fewer requests and
+wake-ups. Four connections then keep 32 of 40."""
 
 
 @dataclass(slots=True)
@@ -26,6 +27,10 @@ class Blocks:
     active: set[int] = field(default_factory=set)
     held: dict[int, memoryview] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)
+    unwritten: set[int] = field(default_factory=set)
+    """Of those in memory, what the disk does not have yet: they are hashed while they are written."""
+    kept: dict[int, memoryview] = field(default_factory=dict)
+    """Memory of those that are hashed and unwritten."""
     tags: dict[int, str] = field(default_factory=dict)
     """Which origin the bytes are from."""
     inherited: set[int] = field(default_factory=set)
@@ -34,6 +39,8 @@ class Blocks:
     """Those of them which nothing has proven."""
     frontier: int = 0
     """The block that is hashed next."""
+    settled: int = 0
+    """All before it are hashed and on disk."""
 
     @property
     def count(self) -> int:
@@ -71,10 +78,10 @@ class Blocks:
     def promise(self, index: int) -> int:
         """How many missing ones directly behind `index`, of which nothing is on disk, are promised to its owner.
 
-        None while the hash waits for bytes: then they come sooner by several connections.
+        Few while the hash waits for bytes: then they come sooner by several connections.
         """
-        count = 0
-        while self.plenty and count < BEHIND_MOST and self.missing and self.missing[0] == index + 1 + count:
+        count, most = 0, BEHIND_MOST if self.plenty else BEHIND_LEAST
+        while count < most and self.missing and self.missing[0] == index + 1 + count:
             if self.missing[0] in self.filled:
                 break
             self.promised.add(heapq.heappop(self.missing))
@@ -115,14 +122,26 @@ class Blocks:
             self.inherited.discard(index)
         heapq.heappush(self.missing, index)
 
-    def arrive(self, index: int, view: memoryview | None) -> None:
-        """An active one is whole and on disk; `view` is its memory, until it is hashed."""
+    def arrive(self, index: int, view: memoryview) -> None:
+        """An active one is whole in memory, and is being written; `view` is kept until it is hashed and `wrote`."""
         self.active.discard(index)
         self.filled.pop(index, None)
-        if view is None:
+        self.held[index] = view
+        self.unwritten.add(index)
+
+    def wrote(self, index: int) -> memoryview | None:
+        """It is on disk; its memory, if it is hashed."""
+        self.unwritten.discard(index)
+        if index < self.frontier:
             self.stored.add(index)
-        else:
-            self.held[index] = view
+        return self.kept.pop(index, None)
+
+    def settle(self) -> range:
+        """Those that are hashed and on disk, as all before them, and were not when it was asked last."""
+        begin = self.settled
+        while self.settled < self.frontier and self.settled not in self.unwritten:
+            self.settled += 1
+        return range(begin, self.settled)
 
     @property
     def ready(self) -> bool:
@@ -142,32 +161,37 @@ class Blocks:
     @property
     def outstanding(self) -> int:
         """Blocks that keep memory."""
-        return len(self.active) + len(self.held)
+        return len(self.active) + len(self.held) + len(self.kept)
 
     def spill(self) -> memoryview | None:
         """Memory of a block that is on disk and cannot be hashed soon; it will be read again."""
-        if self.ready or not self.held:
+        written = self.held.keys() - self.unwritten
+        if self.ready or not written:
             return None
-        index = max(self.held)
+        index = max(written)
         self.stored.add(index)
         return self.held.pop(index)
 
     def advance(self) -> memoryview | None:
-        """The frontier's block is hashed; its memory, if it had any."""
-        view = self.held.pop(self.frontier, None)
-        if view is not None:
-            self.stored.add(self.frontier)
+        """The frontier's block is hashed; its memory, if it had any and is not being written from."""
+        index, view = self.frontier, self.held.pop(self.frontier, None)
         self.frontier += 1
+        if view is None:
+            return None
+        if index in self.unwritten:
+            self.kept[index] = view
+            return None
+        self.stored.add(index)
         return view
 
     @property
     def complete(self) -> bool:
-        """Whether every block is hashed."""
-        return self.frontier == self.count
+        """Whether every block is hashed and on disk."""
+        return self.frontier == self.count and not self.unwritten
 
     def rewind(self, again: set[int]) -> int:
         """Begin the hash anew, with these blocks missing; their bytes."""
-        self.frontier = 0
+        self.frontier = self.settled = 0
         self.doubtful.clear()
         self.inherited.clear()
         for index in again:

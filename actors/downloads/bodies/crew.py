@@ -263,16 +263,21 @@ class Crew:
             self.done_bytes += count
             self.received_bytes += count
 
-    def arrived(self, item: Item, *, last: bool) -> bool:
-        """A block is whole and on disk. Whether the caller shall hash its file now, while the block is in the cache.
-
-        One that is not the last of its answer is hashed by another thread, so that the next one comes meanwhile.
-        """
+    def arrived(self, item: Item) -> None:
+        """A block is whole in memory: another thread may hash it while the caller writes it."""
         job = item.job
         with self.lock:
             job.blocks.tags[item.index] = item.tag
             job.blocks.arrive(item.index, item.view)
-            if job.hashing or not job.blocks.ready:
+            if not job.small and not job.hashing and job.blocks.ready:
+                self._hashable.notify()
+
+    def wrote(self, item: Item, *, last: bool) -> bool:
+        """It is on disk. Whether the caller shall hash its file now: nobody does, and its answer is at its end."""
+        job = item.job
+        with self.lock:
+            self.settled(job, job.blocks.wrote(item.index))
+            if job.hashing or not (job.blocks.ready or job.blocks.complete):
                 return False
             if not last:
                 self._hashable.notify()
@@ -280,9 +285,18 @@ class Crew:
             job.hashing = True
             return True
 
+    def settled(self, job: Job, view: memoryview | None) -> None:
+        """A block was written or hashed: note what is proven by now; memory that is free for others. Holds the lock."""
+        job.settle()
+        if view is not None:
+            self.buffers.give(view)
+            self.lock.notify()
+
     def gave_back(self, item: Item, filled: int) -> None:
-        """A block is not whole."""
+        """A block is not whole. One that is, and could not be written, stays with the hash: all is over."""
         with self.lock:
+            if item.index in item.job.blocks.unwritten:
+                return
             item.job.blocks.give_back(item.index, filled)
             self.buffers.give(item.view)
             self.lock.notify_all()

@@ -32,12 +32,13 @@ from .unsized import Stream
 from .watch import LOOK_S, Watch
 from .worker import Worker
 
-BLOCK_BYTES = 4 << 20
-BLOCKS_MAX = 24
+BLOCK_BYTES = 2 << 20
+"""One huge page. Of smaller ones a disk writes less a second; larger ones leave the hash waiting for longer."""
+BLOCKS_MAX = 48
 """Of all transfers together: 96 MiB."""
-SPARE_BLOCKS = 4
+SPARE_BLOCKS = 24
 """Beyond one for each connection: those that wait for the hash."""
-BLOCKS_LEAST = 6
+BLOCKS_LEAST = 12
 READ_BYTES = 1 << 20
 BARRIER_S = 5.0
 """What came is made to outlive a loss of power so often."""

@@ -51,12 +51,8 @@ class Hasher:
         if not job.small:
             digest = job.hash.copy().hexdigest()
             job.judge(index, digest, fresh=True)
-            job.note(lambda journal: journal.proven(index, digest))
         with self._crew.lock:
-            done = blocks.advance()
-            if done is not None:
-                self._crew.buffers.give(done)
-                self._crew.lock.notify()
+            self._crew.settled(job, blocks.advance())
 
     def _from_disk(self, job: Job, index: int) -> None:
         blocks, length = job.blocks, job.blocks.length(index)
@@ -72,11 +68,9 @@ class Hasher:
             job.hash.update(view[:length])
         digest = job.hash.copy().hexdigest()
         right = got >= length and job.judge(index, digest, fresh=False)
-        if right:
-            job.note(lambda journal: journal.proven(index, digest))
         with self._crew.lock:
             if right:
-                blocks.advance()
+                self._crew.settled(job, blocks.advance())
             else:
                 job.hash = before
                 blocks.lose(index)

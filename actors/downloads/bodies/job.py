@@ -109,6 +109,12 @@ class Job:
         self.proofs[index] = digest[:DIGEST_CHARS]
         return True
 
+    def settle(self) -> None:
+        """Note the proofs of all blocks that are hashed and on disk by now, as all before them are."""
+        for index in self.blocks.settle():
+            if self.journal is not None:
+                self.journal.proven(index, self.proofs[index])
+
     def again(self) -> int:
         """The whole has another hash than was promised: bytes that are fetched again; WrongBytesError: all was tried.
 

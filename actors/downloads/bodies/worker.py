@@ -106,7 +106,7 @@ class Worker:
         if at < length:
             self._crew.gave_back(item, at)
             return False
-        if self._crew.arrived(item, last=last):
+        if self._crew.wrote(item, last=last):
             self._hash(item.job)
         return not last
 
@@ -160,6 +160,8 @@ class Worker:
                     self._flush(item, at & -ALIGN_BYTES, tag)
                     flushed_at = self.beat
         finally:
+            if at == whole:
+                self._crew.arrived(item)
             self._flush(item, at if at == whole else at & -ALIGN_BYTES, tag)
         return self._flushed
 
@@ -308,7 +310,7 @@ class Worker:
             finally:
                 if at < length:
                     self._crew.gave_back(item, 0)
-                elif self._crew.arrived(item, last=True):
+                elif self._crew.wrote(item, last=True):
                     self._hash(item.job)
 
     def _receive_part(self, item: Item, length: int) -> int:
@@ -320,6 +322,7 @@ class Worker:
         if at < length:
             raise BrokenError("the body is short")
         self._flushed = 0
+        self._crew.arrived(item)
         self._flush(item, length, item.tag)
         return length
 

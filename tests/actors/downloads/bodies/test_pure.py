@@ -174,36 +174,55 @@ def test_blocks_are_asked_for_in_order_hashed_in_order_and_spilled_from_the_end(
     blocks.arrive(3, views[3])
     blocks.arrive(2, views[2])
     assert not blocks.ready
+    assert blocks.spill() is None, "no disk has them yet"
+    assert [blocks.wrote(index) for index in (2, 3)] == [None, None], "the hash wants them"
     assert blocks.spill() is views[3]
     blocks.give_back(1, 8)
     assert blocks.take() == 1
     blocks.arrive(1, views[1])
     assert blocks.spill() is None, "it can be hashed now"
-    assert [blocks.advance() for _ in range(3)] == [views[1], views[2], None]
+    assert [blocks.advance() for _ in range(3)] == [None, views[2], None]
+    assert blocks.outstanding == 1, "the memory of the block that is being written"
+    assert blocks.wrote(1) is views[1]
     assert blocks.rewind({0, 5}) == 20
     assert (blocks.frontier, blocks.take()) == (0, 0)
 
 
+def test_what_is_hashed_while_it_is_written_is_proven_once_it_and_all_before_it_are_on_disk():
+    blocks, views = Blocks(size_bytes=30, block_bytes=10), [memoryview(bytes([index])) for index in range(3)]
+    blocks.begin_with({})
+    for index in [blocks.take() for _ in range(3)]:
+        blocks.arrive(index, views[index])
+    assert blocks.wrote(1) is None
+    assert [blocks.advance() for _ in range(3)] == [None, views[1], None]
+    assert (list(blocks.settle()), blocks.complete) == ([], False), "the first is not on disk"
+    assert blocks.wrote(0) is views[0]
+    assert (list(blocks.settle()), blocks.complete) == ([0, 1], False)
+    assert blocks.wrote(2) is views[2]
+    assert (list(blocks.settle()), list(blocks.settle()), blocks.complete) == ([2], [], True)
+    blocks.rewind({1})
+    assert [blocks.advance(), list(blocks.settle())] == [None, [0]], "proven anew"
+
+
 def test_an_answer_brings_several_blocks_only_where_the_hash_has_work_and_what_did_not_come_is_missing_again():
-    blocks = Blocks(80, 10)
-    blocks.begin_with({5: 3})
+    blocks = Blocks(130, 10)
+    blocks.begin_with({11: 3})
     first = blocks.take()
-    assert blocks.promise(first) == 0, "the hash waits for bytes"
+    assert blocks.promise(first) == 1, "the hash waits for bytes"
+    blocks.release(1, 2)
     blocks.arrive(first, memoryview(b"0" * 10))
     assert (second := blocks.take()) == 1
-    assert blocks.promise(second) == 3
-    assert blocks.take() == 5, "what is promised is nobody else's"
-    assert blocks.promise(5) == 2
+    assert blocks.promise(second) == 7
+    assert blocks.take() == 9, "what is promised is nobody else's"
+    assert blocks.promise(9) == 1, "of what follows a part is on disk"
     assert blocks.claim(2)
     blocks.give_back(2, 4)
-    blocks.release(2, 5)
-    assert blocks.missing[0] == 2
-    assert [blocks.take() for _ in range(3)] == [2, 3, 4]
-    assert not blocks.missing
-    blocks.release(6, 8)
-    assert blocks.take() == 6
-    assert blocks.claim(7)
-    assert not blocks.claim(7), "another has it"
+    blocks.release(2, 9)
+    assert [blocks.take() for _ in range(8)] == [*range(2, 9), 11]
+    blocks.release(10, 11)
+    assert blocks.take() == 10
+    assert blocks.claim(12)
+    assert not blocks.claim(12), "another has it"
 
 
 def test_nothing_is_promised_beyond_a_block_of_which_a_part_is_on_disk_or_that_another_has():

@@ -20,7 +20,7 @@ from actors.supervision.handle import Handle
 from actors.supervision.messages import TaskDone, TaskFailed
 from config.metrics import MetricsSettings
 
-from .beat import LEAD_S, Beat, Show
+from .beat import GUARD_S, LEAD_S, Beat, Show
 from .cgroup import Groups
 from .collector import Chore, Collected, Collector, Rooms, run
 from .disks_look import DisksLook
@@ -37,10 +37,6 @@ WATCH_S = 1.0
 DRAIN_S = 0.5
 """Between two helpings of what was kept while there was no master."""
 BEAT, GPU, DISKS, SOCKETS = "beat", "gpu", "disks", "sockets"
-
-
-class _Report:
-    """To itself: tell the master."""
 
 
 class _Drain:
@@ -75,20 +71,20 @@ class SamplerActor(Actor):
         self._disks: tuple[DisksLook, Flag] | None = None
         self._left_out: set[Path] = set()
         self._gpus: GpuWatch | None = None
-        self._drains = False
+        self._drains = self._report_due = self._reports_begin = False
         self._log = structlog.get_logger().bind(actor="metrics")
 
     def on_start(self) -> object:
         """Start every collector; the first report comes within an interval, not at one moment everywhere."""
-        phase = self.context.rng.random()
-        self._beat_s = self.context.now() + phase
+        # All ticks are on a grid through the first report: of many agents that start together each has its own second.
+        self._beat_s = self.context.now() + (0.2 + 0.8 * self.context.rng.random()) * self._settings.report_interval_s
+        self._reports = self.context.lock()
         self._gathering = Gathering(self._publish, self.context.now, self.context.lock())
         self._begin_beat()
         self._begin_sockets()
         self._begin_disks()
         if self._settings.gpu:
             self._begin_gpus()
-        self.context.after((0.2 + 0.8 * phase) * self._settings.report_interval_s, _Report())
         return None
 
     def _known_engines(self) -> tuple[EngineFacts, ...]:
@@ -99,26 +95,41 @@ class SamplerActor(Actor):
     def _begin_beat(self) -> None:
         flag = self._flag = self.context.flag()
         self._beat = Beat(
-            (*self._eyes.kernel(self._known_engines, self.context.now), Chore("around", WATCH_S, self._look_around)),
+            (
+                *self._eyes.kernel(self._known_engines, self.context.now),
+                Chore("around", WATCH_S, self._look_around),
+                Chore("report", self._settings.report_interval_s, self._time_to_report),
+            ),
             flag,
             self._wall,
             self._beat_s,
             self.context.lock(),
-            together=self._saw(self._gathering.beat),
+            together=self._beat_saw,
             apart=self._saw(self._gathering.put),
             successor=lambda: self._tell_itself(_Successor()),
         )
         self._begin_successor()
-        self.context.task("guard", self._beat.guard, cancel=flag.set)
 
     def _begin_successor(self) -> None:
         self.context.task(BEAT, self._beat.run, cancel=self._flag.set)
 
     def _begin_sockets(self) -> None:
+        """What waits for answers has deadlines, so the thread that asks sees as well whether the beat hangs."""
         collectors, flag = self._eyes.sockets(self._known_engines, self.context.now), self.context.flag()
-        if collectors:
-            put, beat_s = self._saw(self._gathering.put), self._beat_s - LEAD_S
-            self.context.task(SOCKETS, run, collectors, flag, self._wall, put, beat_s, cancel=flag.set)
+        members = (*collectors, Chore("guard", GUARD_S, self._beat.look_after))
+        put, beat_s = self._saw(self._gathering.put), self._beat_s - LEAD_S
+        self.context.task(SOCKETS, run, members, flag, self._wall, put, beat_s, cancel=flag.set)
+
+    def _time_to_report(self) -> None:
+        """Not at the first tick, where little is known."""
+        self._report_due, self._reports_begin = self._reports_begin, True
+
+    def _beat_saw(self, seen: tuple[Collected, ...], next_s: float) -> None:
+        """Reports are made here as well, where all that they are made of is in the processor's caches."""
+        self._saw(self._gathering.beat)(seen, next_s)
+        if self._report_due:
+            self._report_due = False
+            self._report()
 
     def _saw(self, show: Show) -> Show:
         """What a thread shows: with a word of what failed, and with what only the reporter knows."""
@@ -209,13 +220,13 @@ class SamplerActor(Actor):
             case AlertsChanged(alerts=alerts):
                 self._alerts = tuple(alert.fingerprint for alert in alerts)
             case LinkChanged(state=state):
-                self._reporter.link_is(up=state == "connected")
-                self._send()
-            case _Report():
-                self._report()
+                with self._reports:
+                    self._reporter.link_is(up=state == "connected")
+                    self._send()
             case _Drain():
-                self._drains = False
-                self._send()
+                with self._reports:
+                    self._drains = False
+                    self._send()
             case _Hangs():
                 self._something_hangs()
             case _Successor():
@@ -234,13 +245,14 @@ class SamplerActor(Actor):
     # -- what goes -------------------------------------------------------------------------------------------
 
     def _report(self) -> None:
+        """In the beat's thread."""
         snapshot = self._gathering.snapshot
-        if snapshot.at:
+        with self._reports:
             self._reporter.see(milliseconds(snapshot.at), snapshot.flat(), self._alerts)
             self._send()
-        self.context.after(self._settings.report_interval_s, _Report())
 
     def _send(self) -> None:
+        """Holds the lock: a report must not overtake another."""
         for key, report in self._reporter.take():
             try:
                 self._link.tell(Volatile(key, report))

@@ -2,7 +2,7 @@
 
 On a machine that sleeps most of a look's cost is to come to it, so what is due at once is looked at by one thread. Any
 look may hang for ever, a driver's above all. It then keeps the thread that is in it, and a fresh one goes on with the
-rest: a look that took long leaves by itself, and one that does not return is found by the guard. Whoever was slow looks
+rest: a look that took long leaves by itself, and one that does not return is found from outside. Whoever was slow looks
 alone, in its own thread, and comes back after so many quick looks. What has to be started first begins alone, and comes
 after a few.
 """
@@ -16,10 +16,8 @@ SLOW_S = 0.25
 """A look that took longer goes on alone."""
 STUCK_S = 1.0
 """A look that is under way for longer is left to its thread."""
-GUARD_S = 3.0
+GUARD_S = 5.0
 """Between two looks of the guard: with STUCK_S the longest that a look which hangs holds up the others."""
-GUARD_AFTER_S = 0.02
-"""So shortly after the beat the guard looks: what it needs is still in the processor's caches."""
 QUICK_LOOKS = 20
 """In a row, after which a look that was slow comes back. More than lie between two of its dear ones, by default."""
 START_LOOKS = 3
@@ -33,9 +31,10 @@ Member = Collector | Chore
 
 
 class Beat:
-    """Threads call `run` (one is in charge), `alone` and `guard` until the flag is set. `lock` is the runtime's.
+    """Threads call `run` (one is in charge) and `alone` until the flag is set, and one calls `look_after` now and then.
 
-    `successor` asks for one more thread that calls `run`; it must not block, and may be called once more than needed.
+    `lock` is the runtime's. `successor` asks for one more thread that calls `run`; it must not block, and may be called
+    once more than needed.
     """
 
     def __init__(
@@ -161,16 +160,10 @@ class Beat:
             self._members = (*self._members, member)
         return None
 
-    # -- the guard -------------------------------------------------------------------------------------------
-
-    def guard(self) -> None:
-        """In a thread that has nothing else to do: leave what hangs to the thread that hangs in it."""
-        flag, after_s = self._flag, self._beat_s + GUARD_AFTER_S
-        while not flag.wait(on_grid(after_s, GUARD_S, flag.now() + GUARD_S / 2) - flag.now()):
-            self.look_after()
+    # -- from outside ----------------------------------------------------------------------------------------
 
     def look_after(self) -> None:
-        """See whether the beat hangs, or nobody has it."""
+        """The guard's look, each GUARD_S by a thread that never hangs: does the beat, or has nobody it?"""
         with self._lock:
             inside = self._inside
             if inside is not None and self._flag.now() - inside[1] > STUCK_S:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .gpu_fast import FastQuery, fast_queries, function_of
+from .gpu_fast import FastQueries, FastQuery, fast_queries, function_of
+from .gpu_links import links_query
 from .gpu_queries import QUERIES, Figures, Pace, Query
 
 VERSION_FILE = Path("/sys/module/nvidia/version")
@@ -59,6 +60,8 @@ class Gpus:
         self._version_file, self._slow_s = str(version_file), slow_s
         self._nvml: Any = None
         self._kept: dict[str, _Kept] = {}
+        self._fast: FastQueries | None = None
+        self._slow = SLOW
         self._seen: set[str] = set()
         self._codes: Mapping[int, str] = {}
         self._running = self.mismatch = False
@@ -108,14 +111,15 @@ class Gpus:
         nvml = self._nvml
         self.version, self._module_version = _text(nvml.nvmlSystemGetDriverVersion()), self._module()
         before, self._kept = self._kept, {}
-        fast = fast_queries(nvml)
+        self._fast = fast = fast_queries(nvml)
+        self._slow = (*SLOW, links_query(nvml))
         for index in range(nvml.nvmlDeviceGetCount()):
             try:
                 handle = nvml.nvmlDeviceGetHandleByIndex(index)
                 uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             except nvml.NVMLError:
                 continue  # known from before or not, it is missing now: see `missing`
-            self._kept[uuid] = _Kept(handle, fast)
+            self._kept[uuid] = _Kept(handle, fast.all)
         for uuid, kept in before.items():
             if uuid not in self._kept and kept.lost:
                 self._kept[uuid] = kept
@@ -180,7 +184,7 @@ class Gpus:
             self._ask(kept, ONCE, kept.once, now_s)
         if slow and not kept.lost:
             kept.base = {**kept.once, "lost": 0}  # what does not come now is not known, rather than old
-            self._ask(kept, SLOW, kept.base, now_s)
+            self._ask(kept, self._slow, kept.base, now_s)
         found = kept.base.copy()
         if not kept.lost:
             self._ask_fast(kept, found, now_s)
@@ -213,9 +217,12 @@ class Gpus:
 
     def _ask_fast(self, kept: _Kept, into: Figures, now_s: float) -> None:
         """The same of what is asked each second."""
-        handle = kept.handle
-        for query in kept.fast:
-            code = query.call(handle, *query.arguments)
+        handle, fast = kept.handle, kept.fast
+        codes = [query.call(handle, *query.arguments) for query in fast]
+        if self._fast is not None and fast is self._fast.all and not any(codes):
+            self._fast.read(into)
+            return
+        for query, code in zip(fast, codes, strict=True):
             if code == 0:
                 query.read(into)
                 continue

@@ -28,20 +28,76 @@ class FastQuery:
     read: Callable[[Figures], None]
 
 
-def fast_queries(nvml: Any) -> tuple[FastQuery, ...]:
+@dataclass(frozen=True, slots=True)
+class FastQueries:
+    """All of them; `read` adds every answer at once, where each is good: of most GPUs, each second."""
+
+    all: tuple[FastQuery, ...]
+    read: Callable[[Figures], None]
+
+
+def fast_queries(nvml: Any) -> FastQueries:
     """Every question of each second, for all GPUs and one thread; the library is started."""
     library = nvml.nvmlLib
-    return (
-        _memory(nvml, library),
-        _load(nvml, library),
-        _temperature(nvml, library),
-        _number(library, "power", "nvmlDeviceGetPowerUsage", "power_w", (), 0.001),
-        _reasons(library),
+    memory, load = nvml.c_nvmlMemory_t(), nvml.c_nvmlUtilization_t()
+    total, used = number_of(memory, "total", ctypes.c_ulonglong), number_of(memory, "used", ctypes.c_ulonglong)
+    busy, memory_busy = number_of(load, "gpu", ctypes.c_uint), number_of(load, "memory", ctypes.c_uint)
+    power, reasons = ctypes.c_uint(), ctypes.c_ulonglong()
+    symbol, between, asked, temperature = _temperature(nvml, library)
+    events = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
+
+    def read_memory(into: Figures) -> None:
+        into["memory_total_bytes"], into["memory_used_bytes"] = total.value, used.value
+
+    def read_load(into: Figures) -> None:
+        into["utilization"], into["memory_utilization"] = busy.value / 100, memory_busy.value / 100
+
+    def read_temperature(into: Figures) -> None:
+        into["temperature_c"] = temperature.value
+
+    def read_power(into: Figures) -> None:
+        into["power_w"] = power.value * 0.001
+
+    def read_reasons(into: Figures) -> None:
+        bits = reasons.value
+        into["throttle_thermal"] = bits & THERMAL_BITS != 0
+        into["throttle_brake"] = bits & BRAKE_BIT != 0
+        into["throttle_power_cap"] = bits & CAP_BIT != 0
+
+    def read(into: Figures) -> None:
+        into["memory_total_bytes"], into["memory_used_bytes"] = total.value, used.value
+        into["utilization"], into["memory_utilization"] = busy.value / 100, memory_busy.value / 100
+        into["temperature_c"], into["power_w"] = temperature.value, power.value * 0.001
+        bits = reasons.value
+        into["throttle_thermal"] = bits & THERMAL_BITS != 0
+        into["throttle_brake"] = bits & BRAKE_BIT != 0
+        into["throttle_power_cap"] = bits & CAP_BIT != 0
+
+    def query(name: str, symbols: tuple[str, ...], arguments: tuple[Any, ...], answer: Any, read: Any) -> FastQuery:
+        return FastQuery(name, function_of(library, *symbols), (*arguments, ctypes.byref(answer)), read)
+
+    return FastQueries(
+        (
+            query("memory", ("nvmlDeviceGetMemoryInfo",), (), memory, read_memory),
+            query("load", ("nvmlDeviceGetUtilizationRates",), (), load, read_load),
+            query("temperature", (symbol,), between, asked, read_temperature),
+            query("power", ("nvmlDeviceGetPowerUsage",), (), power, read_power),
+            query("reasons", events, (), reasons, read_reasons),  # drivers before 535 have the older name only
+        ),
+        read,
     )
 
 
+def number_of(answer: Any, field: str, kind: Any) -> Any:
+    """One field as a number over the same memory: the vendor's structures run Python for each field that is read."""
+    return kind.from_buffer(answer, getattr(type(answer), field).offset)
+
+
 def function_of(library: Any, *names: str) -> Callable[..., int]:
-    """The first that the driver has; its types stay ours, since it is not the object that pynvml calls."""
+    """The first that the driver has; its types stay ours, since it is not the object that pynvml calls.
+
+    A symbol may be there and say that the driver does not have it: then the next is called, from then on.
+    """
     found: list[Callable[..., int]] = []
     for name in names:
         with contextlib.suppress(AttributeError):
@@ -50,75 +106,26 @@ def function_of(library: Any, *names: str) -> Callable[..., int]:
         return found[0]
 
     def call(*arguments: Any) -> int:
-        return next((code for one in found if (code := one(*arguments)) != MISSING), MISSING)
+        while found:
+            code = found[0](*arguments)
+            if code != MISSING:
+                return code
+            del found[0]
+        return MISSING
 
     return call
 
 
-def _memory(nvml: Any, library: Any) -> FastQuery:
-    answer = nvml.c_nvmlMemory_t()
+def _temperature(nvml: Any, library: Any) -> tuple[str, tuple[Any, ...], Any, Any]:
+    """Symbol, arguments before the answer, the answer, and its number.
 
-    def read(into: Figures) -> None:
-        into["memory_total_bytes"], into["memory_used_bytes"] = answer.total, answer.used
-
-    return FastQuery("memory", function_of(library, "nvmlDeviceGetMemoryInfo"), (ctypes.byref(answer),), read)
-
-
-def _load(nvml: Any, library: Any) -> FastQuery:
-    answer = nvml.c_nvmlUtilization_t()
-
-    def read(into: Figures) -> None:
-        into["utilization"], into["memory_utilization"] = answer.gpu / 100, answer.memory / 100
-
-    return FastQuery("load", function_of(library, "nvmlDeviceGetUtilizationRates"), (ctypes.byref(answer),), read)
-
-
-def _temperature(nvml: Any, library: Any) -> FastQuery:
-    """By the name that every driver until CUDA 13 has; a later one has only the versioned one."""
+    By the name that every driver until CUDA 13 has; a later one has only the versioned one.
+    """
     try:
         library["nvmlDeviceGetTemperature"]
     except AttributeError:
-        return _temperature_v(nvml, library)
-    return _number(library, "temperature", "nvmlDeviceGetTemperature", "temperature_c", (ctypes.c_uint(GPU_SENSOR),))
-
-
-def _temperature_v(nvml: Any, library: Any) -> FastQuery:
-    answer = nvml.c_nvmlTemperature_v1_t()
-    answer.version, answer.sensorType = nvml.nvmlTemperature_v1, GPU_SENSOR
-
-    def read(into: Figures) -> None:
-        into["temperature_c"] = answer.temperature
-
-    return FastQuery("temperature", function_of(library, "nvmlDeviceGetTemperatureV"), (ctypes.byref(answer),), read)
-
-
-def _number(
-    library: Any,
-    name: str,
-    symbol: str,
-    figure: str,
-    between: tuple[Any, ...] = (),
-    scale: float | None = None,
-) -> FastQuery:
-    answer = ctypes.c_uint()
-
-    def read(into: Figures) -> None:
-        into[figure] = answer.value if scale is None else answer.value * scale
-
-    return FastQuery(name, function_of(library, symbol), (*between, ctypes.byref(answer)), read)
-
-
-def _reasons(library: Any) -> FastQuery:
-    """Drivers before 535 have the older name only."""
-    answer = ctypes.c_ulonglong()
-
-    def read(into: Figures) -> None:
-        bits = answer.value
-        into["throttle_thermal"] = bits & THERMAL_BITS != 0
-        into["throttle_brake"] = bits & BRAKE_BIT != 0
-        into["throttle_power_cap"] = bits & CAP_BIT != 0
-
-    function = function_of(
-        library, "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
-    )
-    return FastQuery("reasons", function, (ctypes.byref(answer),), read)
+        answer = nvml.c_nvmlTemperature_v1_t()
+        answer.version, answer.sensorType = nvml.nvmlTemperature_v1, GPU_SENSOR
+        return "nvmlDeviceGetTemperatureV", (), answer, number_of(answer, "temperature", ctypes.c_int)
+    number_alone = ctypes.c_uint()
+    return "nvmlDeviceGetTemperature", (ctypes.c_uint(GPU_SENSOR),), number_alone, number_alone

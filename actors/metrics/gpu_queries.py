@@ -1,6 +1,6 @@
 """What is asked of an NVIDIA GPU once or seldom, and what it is called: data for gpu.py, which owns the library.
 
-What is asked every second is in gpu_fast.
+What is asked every second is in gpu_fast, what is asked of each link in gpu_links.
 
 A query is a function of the library and a handle that returns figures; what raises has none. Costs of the vendor's
 calls differ by three orders of magnitude, and some hold a lock that the engines need: the dear ones are slow ones.
@@ -14,9 +14,6 @@ from typing import Any
 from .kernel_log import address_of
 
 Figures = dict[str, Any]
-LINKS_MAX = 36
-LINK_ERRORS = (0, 1, 2)
-"""Replay, recovery, CRC: the counters of an NVLink that mean trouble."""
 KIB = 1024
 THERMAL_BITS = 0x20 | 0x40
 """Slowed by software or hardware for heat."""
@@ -83,27 +80,6 @@ def _traffic(nvml: Any, handle: Any) -> Figures:
     }
 
 
-def _nvlinks(nvml: Any, handle: Any) -> Figures:
-    """Links until the first that the GPU does not have; without one there is no figure."""
-    up = errors = there = 0
-    for link in range(LINKS_MAX):
-        try:
-            state = nvml.nvmlDeviceGetNvLinkState(handle, link)
-        except nvml.NVMLError_InvalidArgument:
-            break
-        there += 1
-        up += bool(state)
-        errors += _link_errors(nvml, handle, link) if state else 0
-    return {"nvlinks_up": up, "nvlink_errors": errors} if there else {}
-
-
-def _link_errors(nvml: Any, handle: Any, link: int) -> int:
-    try:
-        return sum(nvml.nvmlDeviceGetNvLinkErrorCounter(handle, link, kind) for kind in LINK_ERRORS)
-    except (nvml.NVMLError_NotSupported, nvml.NVMLError_InvalidArgument):
-        return 0
-
-
 def _processes(nvml: Any, handle: Any) -> Figures:
     """Process id and bytes, None where the driver does not say."""
     found = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
@@ -151,7 +127,6 @@ QUERIES = (
     Query("link", Pace.SLOW, _link),
     Query("replays", Pace.SLOW, _one("pcie_replays", "nvmlDeviceGetPcieReplayCounter")),
     Query("traffic", Pace.SLOW, _traffic),
-    Query("nvlinks", Pace.SLOW, _nvlinks),
     Query("processes", Pace.SLOW, _processes),
     Query("mig", Pace.SLOW, _mig),
 )

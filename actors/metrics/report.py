@@ -107,7 +107,8 @@ class Reporter:
         shares: list[dict[str, Any]] = [{} for _ in range(parts)]
         for name, value in chosen.items():
             short = name[:TEXT_MAX_CHARS]
-            shares[zlib.crc32(short.encode()) % parts if parts > 1 else 0][short] = _short(value)
+            share = shares[zlib.crc32(short.encode()) % parts] if parts > 1 else shares[0]
+            share[short] = value[:TEXT_MAX_CHARS] if isinstance(value, str) else value
         found: list[Keyed] = []
         for number, share in enumerate(shares):
             if share or number == 0:
@@ -119,7 +120,3 @@ class Reporter:
                 )
                 found.append((KEY if parts == 1 else f"{KEY}.{number}of{parts}", report))
         return found
-
-
-def _short(value: Any) -> Any:
-    return value[:TEXT_MAX_CHARS] if isinstance(value, str) else value

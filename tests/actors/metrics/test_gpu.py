@@ -116,17 +116,18 @@ SYMBOLS = {
     "processes": "nvmlDeviceGetComputeRunningProcesses_v3",
     "mig": "nvmlDeviceGetMigMode",
 }
+assert {query.name for query in QUERIES} < SYMBOLS.keys()
 NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, UNKNOWN, RESET_REQUIRED = 3, 4, 13, 999, 16
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.name)
+@pytest.mark.parametrize("query", SYMBOLS)
 @pytest.mark.parametrize("code", [NOT_SUPPORTED, NO_PERMISSION])
 def test_a_figure_that_a_gpu_does_not_have_is_absent_never_zero_and_not_asked_again(machine, version, query, code):
     made = Gpus(version)
-    machine.gpu(0, **{f"fail.{SYMBOLS[query.name]}": code})
+    machine.gpu(0, **{f"fail.{SYMBOLS[query]}": code})
     assert made.start()
     whole, part = made.sample(0.0)[SECOND], made.sample(20.0)[FIRST]
-    machine.gpu(0, **{f"fail.{SYMBOLS[query.name]}": 0})
+    machine.gpu(0, **{f"fail.{SYMBOLS[query]}": 0})
     later = made.sample(40.0)[FIRST]
     made.stop()
     gone = set(whole) - set(part)

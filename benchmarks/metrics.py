@@ -165,15 +165,19 @@ def _page() -> list[Result]:
 
     from actors.metrics import engine_latency, engine_schema
     from actors.metrics.engine_page import EnginePage
+    from actors.metrics.exposition import Page
 
     # No two pages in a row have a number in common: of a quiet engine ours would read next to nothing.
     texts = parts.moving_pages(PAGES)
+    pages = (
+        Page.of(text.encode()) for text in texts
+    )  # from a wire it would come as bytes; so this copy is ours to pay
     page = EnginePage(engine_schema.fields_with({}))
     latencies = engine_latency.Latencies()
 
     def ours() -> None:
         """To the schema and its quantiles; the peer only parses."""
-        _, histograms = page.read(next(texts))
+        _, histograms = page.read(next(pages))
         latencies.see(histograms, time.monotonic())
 
     def peer() -> None:

@@ -10,10 +10,10 @@ from config.metrics import MetricsSettings
 
 from . import engine_latency, engine_schema
 from .engine_page import EnginePage
-from .exposition import PAGE_MAX_BYTES
+from .exposition import PAGE_MAX_BYTES, Page
 from .plain_http import Exchange, finish
 
-Pages = Callable[[], list[str | None]]
+Pages = Callable[[], list[Page | None]]
 """Waits for the pages that were asked for; None where there is none in time."""
 Ask = Callable[[Sequence[str], float], Pages]
 
@@ -72,16 +72,16 @@ class EnginesLook:
             }
         }
 
-    def _page(self, kept: _Kept, page: str | None) -> dict[str, Any]:
+    def _page(self, kept: _Kept, page: Page | None) -> dict[str, Any]:
         if page is None:
             kept.misses += 1
             return {"page_missing": True}
         kept.misses = 0
         return self._read(kept, page)
 
-    def _read(self, kept: _Kept, text: str) -> dict[str, float]:
+    def _read(self, kept: _Kept, came: Page) -> dict[str, float]:
         now_s = self._clock()
-        page, histograms = kept.page.read(text)
+        page, histograms = kept.page.read(came)
         before, kept.before = kept.before, (now_s, page)
         rates = {} if before is None else engine_schema.rates(before[1], page, now_s - before[0])
         return page | rates | kept.latencies.see(histograms, now_s)
@@ -94,10 +94,9 @@ def ask_pages(urls: Sequence[str], timeout_s: float) -> Pages:
     """
     asked = [_asked(url, timeout_s) for url in urls]
 
-    def pages() -> list[str | None]:
+    def pages() -> list[Page | None]:
         finish([one for one in asked if one is not None])
-        bodies = (None if one is None else one.body() for one in asked)
-        return [None if body is None else body.decode(errors="replace") for body in bodies]
+        return [None if one is None else one.page() for one in asked]
 
     return pages
 

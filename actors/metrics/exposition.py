@@ -16,6 +16,23 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 NO_LABELS: dict[str, str] = {}
 
 
+class Page(NamedTuple):
+    """A page as it came over the wire: it is read where it lies, since most of it is never looked at."""
+
+    text: bytes
+    begin: int
+    """Where its first line begins, behind a line's end: of a head, most often."""
+
+    @classmethod
+    def of(cls, body: bytes) -> "Page":
+        """A page that has nothing before it."""
+        return cls(b"\n" + body, 1)
+
+    def body(self) -> bytes:
+        """The page alone."""
+        return self.text[self.begin :]
+
+
 class Located(NamedTuple):
     """A sample and where in the page it stands."""
 

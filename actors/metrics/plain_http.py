@@ -11,6 +11,8 @@ import socket
 import time
 from collections.abc import Sequence
 
+from .exposition import Page
+
 READ_BYTES = 1 << 16
 SETTLE_S = 0.02
 """After a request nothing is read for so long: most answers are whole by then."""
@@ -89,15 +91,20 @@ class Exchange:
             self.connection.close()
             self.connection = None
 
-    def body(self) -> bytes | None:
-        """The body of a good answer, None of another or of none."""
+    def page(self) -> Page | None:
+        """The body of a good answer where it lies, None of another or of none."""
         if self.error is not None or self.connection is not None:
             return None
         try:
-            return _body(b"".join(self._chunks))
+            return _page(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
         except ValueError as error:
             self.error = error
             return None
+
+    def body(self) -> bytes | None:
+        """The same alone."""
+        page = self.page()
+        return None if page is None else page.body()
 
 
 def finish(exchanges: Sequence[Exchange]) -> None:
@@ -143,19 +150,21 @@ def _begun(family: int, address: tuple[str, int] | str, wait_s: float | None) ->
     return connection
 
 
-def _body(answer: bytes) -> bytes | None:
+def _page(answer: bytes) -> Page | None:
     """Of a good answer; ValueError: it is no HTTP, or not whole."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    first, _, rest = head.partition(b"\r\n")
+    end = answer.find(b"\r\n\r\n")
+    if end < 0:
+        raise ValueError("no whole head")
+    first, _, rest = answer[:end].partition(b"\r\n")
     if not first.startswith(b"HTTP/1.") or first.split(None, 2)[1] != b"200":
         return None
-    words = rest.lower()
+    words, page = rest.lower(), Page(answer, end + 4)
     if b"transfer-encoding: chunked" in words:  # not asked for, and sent by some all the same
-        body = _joined(body)
+        page = Page.of(_joined(page.body()))
     at = words.find(b"content-length:")
-    if at >= 0 and len(body) < int(words[at + 15 :].split(None, 1)[0]):
+    if at >= 0 and len(page.text) - page.begin < int(words[at + 15 :].split(None, 1)[0]):
         raise ValueError("cut short")
-    return body
+    return page
 
 
 def _joined(body: bytes) -> bytes:

@@ -19,7 +19,7 @@ from actors.metrics import engine_latency, engine_schema, host, procfs
 from actors.metrics.actor import SamplerActor
 from actors.metrics.disks_look import file_system
 from actors.metrics.engines_look import EnginesLook
-from actors.metrics.exposition import PageReader, parse
+from actors.metrics.exposition import Page, PageReader, parse
 from actors.metrics.eyes import MachineEyes
 from actors.metrics.host_look import HostLook
 from actors.metrics.snapshot import Snapshot
@@ -158,7 +158,7 @@ class Pages:
 
     def __call__(self, urls, timeout_s):
         self.asked += urls
-        return lambda: [self.pages.get(url) for url in urls]
+        return lambda: [Page.of(self.pages[url].encode()) if url in self.pages else None for url in urls]
 
 
 def ready(name):

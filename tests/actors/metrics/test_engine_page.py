@@ -85,7 +85,7 @@ def test_what_stands_before_a_page_is_no_part_of_it_and_changes_nothing(head):
     assert Page(head + moved, len(head)).body() == moved
 
 
-@pytest.mark.parametrize("odd", [b"caf\xc3\xa9", b"\xff\xfe", "\u0661".encode()])
+@pytest.mark.parametrize("odd", [b"na\xc3\xafve", b"\xff\xfe", "\u0661".encode()])
 def test_a_label_that_is_no_ascii_or_no_text_shifts_no_number(odd):
     page = EnginePage(FIELDS)
     for count in (1, 12, 345, 7):

@@ -36,8 +36,8 @@ BLOCK_BYTES = 2 << 20
 """One huge page. Of smaller ones a disk writes less a second; larger ones leave the hash waiting for longer."""
 BLOCKS_MAX = 48
 """Of all transfers together: 96 MiB."""
-SPARE_BLOCKS = 24
-"""Beyond one for each connection: those that wait for the hash."""
+EACH_BLOCKS, SPARE_BLOCKS = 2, 8
+"""For each connection one that comes and one that is written; and those that wait for the hash."""
 BLOCKS_LEAST = 12
 READ_BYTES = 1 << 20
 BARRIER_S = 5.0
@@ -101,7 +101,7 @@ class TransferEngine:
 
     def _borrow(self) -> int:
         with self._lock:
-            count = max(BLOCKS_LEAST, min(self._settings.connections + SPARE_BLOCKS, self._blocks_left))
+            count = max(BLOCKS_LEAST, min(EACH_BLOCKS * self._settings.connections + SPARE_BLOCKS, self._blocks_left))
             self._blocks_left -= count
             return count
 

@@ -38,7 +38,7 @@ typedef struct event_set { u64 wanted[GPUS_MAX]; int seen, watch; struct event_s
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static line lines[LINES_MAX];
-static int line_count;
+static int line_count, failures; /* of the lines, those that let a call fail */
 static struct stat read_as;
 static int started;
 static event_set *sets;
@@ -91,6 +91,8 @@ static int refresh(void) { /* guard is held; 0 when there is no file */
         if (sscanf(text, "%15s %63s %159[^\n]", at->who, at->key, at->value) == 3) at++;
     fclose(file);
     line_count = (int)(at - lines);
+    failures = 0;
+    while (at-- > lines) failures += !strncmp(at->key, "fail.", 5);
     read_as = now;
     return 1;
 }
@@ -102,10 +104,16 @@ static const char *find(const char *who, const char *key) {
     return NULL;
 }
 
+/* Numbers are written once: a dozen times for each call, as it was, cost as much as all the rest of it. */
+static const char *name_of(int number) { /* guard is held */
+    static char names[GPUS_MAX][16];
+    if (number < 0) return "system";
+    if (!*names[number]) snprintf(names[number], sizeof *names, "%d", number);
+    return names[number];
+}
+
 static const char *text_of(int number, const char *key, const char *otherwise) {
-    char who[16];
-    snprintf(who, sizeof who, "%d", number);
-    const char *found = find(number < 0 ? "system" : who, key);
+    const char *found = find(name_of(number), key);
     return found ? found : otherwise;
 }
 
@@ -128,6 +136,7 @@ static code leave(code result) {
 
 static code scripted(int number, const char *symbol) {
     char key[96];
+    if (!failures) return SUCCESS;
     snprintf(key, sizeof key, "fail.%s", symbol);
     return (code)figure(number, key, SUCCESS);
 }

@@ -218,11 +218,15 @@ class Gpus:
     def _ask_fast(self, kept: _Kept, into: Figures, now_s: float) -> None:
         """The same of what is asked each second."""
         handle, fast = kept.handle, kept.fast
-        codes = [query.call(handle, *query.arguments) for query in fast]
-        if self._fast is not None and fast is self._fast.all and not any(codes):
-            self._fast.read(into)
-            return
-        for query, code in zip(fast, codes, strict=True):
+        if self._fast is not None and fast is self._fast.all:
+            for query in fast:
+                if query.call(handle, *query.arguments):
+                    break
+            else:
+                self._fast.read(into)
+                return
+        for query in fast:
+            code = query.call(handle, *query.arguments)
             if code == 0:
                 query.read(into)
                 continue

@@ -9,17 +9,15 @@ if TYPE_CHECKING:
 class Flag:
     """Set once, seen by any number of threads; `wait` is the only sleep that a task may take."""
 
-    __slots__ = ("_lock", "_runtime", "_set", "_waiters")
+    __slots__ = ("_lock", "_runtime", "_set", "_waiters", "now")
 
     def __init__(self, runtime: "Runtime") -> None:
         self._runtime = runtime
+        self.now = runtime.now
+        """Monotonic seconds of the same clock that `wait` waits by."""
         self._lock = runtime.lock()
         self._waiters: list[Parker] = []
         self._set = False
-
-    def now(self) -> float:
-        """Monotonic seconds of the same clock that `wait` waits by."""
-        return self._runtime.now()
 
     def is_set(self) -> bool:
         """Whether it was set."""

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from benchmarks.downloads_origin import BIG_BYTES, PART_BYTES, Nginx
 from benchmarks.harness import NotMeasuredError, Result, Samples, interleave, repeat, say, seconds
+from tests.bed import places
 from tests.bed.packages import ensure
 from tests.fakes.origin import Origin
 
@@ -128,7 +129,7 @@ def _engine(folder: Path):
 
 @contextmanager
 def _nginx():
-    with tempfile.TemporaryDirectory(prefix="downloads-", dir=ROOT / ".bed") as folder:
+    with tempfile.TemporaryDirectory(prefix="downloads-", dir=places.folder()) as folder:
         nginx = Nginx(Path(folder) / "nginx")
         try:
             yield nginx

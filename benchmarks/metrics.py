@@ -169,9 +169,8 @@ def _page() -> list[Result]:
 
     # No two pages in a row have a number in common: of a quiet engine ours would read next to nothing.
     texts = parts.moving_pages(PAGES)
-    pages = (
-        Page.of(text.encode()) for text in texts
-    )  # from a wire it would come as bytes; so this copy is ours to pay
+    # It comes from a wire as bytes; the copy that this makes is measured as ours.
+    pages = (Page.of(text.encode()) for text in texts)
     page = EnginePage(engine_schema.fields_with({}))
     latencies = engine_latency.Latencies()
 

@@ -94,6 +94,7 @@ class SamplerActor(Actor):
 
     def _begin_beat(self) -> None:
         flag = self._flag = self.context.flag()
+        self._show = self._saw(self._gathering.beat)
         self._beat = Beat(
             (
                 *self._eyes.kernel(self._known_engines, self.context.now),
@@ -114,7 +115,10 @@ class SamplerActor(Actor):
         self.context.task(BEAT, self._beat.run, cancel=self._flag.set)
 
     def _begin_sockets(self) -> None:
-        """What waits for answers has deadlines, so the thread that asks sees as well whether the beat hangs."""
+        """What waits for answers has deadlines, so the thread that asks sees as well whether the beat hangs.
+
+        Only where an engine's address is a name may it wait for longer: as long as the machine's resolver does.
+        """
         collectors, flag = self._eyes.sockets(self._known_engines, self.context.now), self.context.flag()
         members = (*collectors, Chore("guard", GUARD_S, self._beat.look_after))
         put, beat_s = self._saw(self._gathering.put), self._beat_s - LEAD_S
@@ -126,7 +130,7 @@ class SamplerActor(Actor):
 
     def _beat_saw(self, seen: tuple[Collected, ...], next_s: float) -> None:
         """Reports are made here as well, where all that they are made of is in the processor's caches."""
-        self._saw(self._gathering.beat)(seen, next_s)
+        self._show(seen, next_s)
         if self._report_due:
             self._report_due = False
             self._report()

@@ -40,8 +40,9 @@ class _Kept:
     """What is remembered of one GPU."""
 
     handle: Any
+    queries: FastQueries
     fast: tuple[FastQuery, ...]
-    """What is asked each second."""
+    """What of them is asked each second."""
     once: Figures = field(default_factory=dict)
     asks_once: bool = True
     """What does not change is still to be asked."""
@@ -60,7 +61,6 @@ class Gpus:
         self._version_file, self._slow_s = str(version_file), slow_s
         self._nvml: Any = None
         self._kept: dict[str, _Kept] = {}
-        self._fast: FastQueries | None = None
         self._slow = SLOW
         self._seen: set[str] = set()
         self._codes: Mapping[int, str] = {}
@@ -111,7 +111,7 @@ class Gpus:
         nvml = self._nvml
         self.version, self._module_version = _text(nvml.nvmlSystemGetDriverVersion()), self._module()
         before, self._kept = self._kept, {}
-        self._fast = fast = fast_queries(nvml)
+        fast = fast_queries(nvml)
         self._slow = (*SLOW, links_query(nvml))
         for index in range(nvml.nvmlDeviceGetCount()):
             try:
@@ -119,7 +119,7 @@ class Gpus:
                 uuid = _text(nvml.nvmlDeviceGetUUID(handle))
             except nvml.NVMLError:
                 continue  # known from before or not, it is missing now: see `missing`
-            self._kept[uuid] = _Kept(handle, fast.all)
+            self._kept[uuid] = _Kept(handle, fast, fast.all)
         for uuid, kept in before.items():
             if uuid not in self._kept and kept.lost:
                 self._kept[uuid] = kept
@@ -217,22 +217,20 @@ class Gpus:
 
     def _ask_fast(self, kept: _Kept, into: Figures, now_s: float) -> None:
         """The same of what is asked each second."""
-        handle, fast = kept.handle, kept.fast
-        if self._fast is not None and fast is self._fast.all:
-            for query in fast:
-                if query.call(handle, *query.arguments):
-                    break
-            else:
-                self._fast.read(into)
-                return
+        handle, fast, bad = kept.handle, kept.fast, set[str]()
         for query in fast:
             code = query.call(handle, *query.arguments)
-            if code == 0:
-                query.read(into)
-                continue
-            self._refused(kept, query.name, code, now_s)
-            if kept.lost or not self._running:
-                return
+            if code:
+                bad.add(query.name)
+                self._refused(kept, query.name, code, now_s)
+                if kept.lost or not self._running:
+                    return
+        if not bad and fast is kept.queries.all:
+            kept.queries.read(into)
+            return
+        answers: Figures = {}
+        kept.queries.read(answers)  # of what was not answered it has another GPU's
+        into.update((name, answers[name]) for query in fast if query.name not in bad for name in query.figures)
 
     def _refused(self, kept: _Kept, name: str, number: int, now_s: float) -> None:
         code = self._codes.get(number, "")

@@ -20,17 +20,17 @@ MISSING = 13
 
 @dataclass(frozen=True, slots=True)
 class FastQuery:
-    """One question: `call(handle, *arguments)` gives the library's code; on 0 `read` adds the answer to the figures."""
+    """One question: `call(handle, *arguments)` gives the library's code; on 0 its figures are there to be read."""
 
     name: str
     call: Callable[..., int]
     arguments: tuple[Any, ...]
-    read: Callable[[Figures], None]
+    figures: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FastQueries:
-    """All of them; `read` adds every answer at once, where each is good: of most GPUs, each second."""
+    """All of them; `read` adds what was answered last to the figures: call it before another GPU is asked."""
 
     all: tuple[FastQuery, ...]
     read: Callable[[Figures], None]
@@ -43,28 +43,11 @@ def fast_queries(nvml: Any) -> FastQueries:
     total, used = number_of(memory, "total", ctypes.c_ulonglong), number_of(memory, "used", ctypes.c_ulonglong)
     busy, memory_busy = number_of(load, "gpu", ctypes.c_uint), number_of(load, "memory", ctypes.c_uint)
     power, reasons = ctypes.c_uint(), ctypes.c_ulonglong()
-    symbol, between, asked, temperature = _temperature(nvml, library)
+    symbol, between, warmth, temperature = _temperature(nvml, library)
     events = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 
-    def read_memory(into: Figures) -> None:
-        into["memory_total_bytes"], into["memory_used_bytes"] = total.value, used.value
-
-    def read_load(into: Figures) -> None:
-        into["utilization"], into["memory_utilization"] = busy.value / 100, memory_busy.value / 100
-
-    def read_temperature(into: Figures) -> None:
-        into["temperature_c"] = temperature.value
-
-    def read_power(into: Figures) -> None:
-        into["power_w"] = power.value * 0.001
-
-    def read_reasons(into: Figures) -> None:
-        bits = reasons.value
-        into["throttle_thermal"] = bits & THERMAL_BITS != 0
-        into["throttle_brake"] = bits & BRAKE_BIT != 0
-        into["throttle_power_cap"] = bits & CAP_BIT != 0
-
     def read(into: Figures) -> None:
+        """In one call: five a GPU and second are dearer than what they do."""
         into["memory_total_bytes"], into["memory_used_bytes"] = total.value, used.value
         into["utilization"], into["memory_utilization"] = busy.value / 100, memory_busy.value / 100
         into["temperature_c"], into["power_w"] = temperature.value, power.value * 0.001
@@ -73,16 +56,19 @@ def fast_queries(nvml: Any) -> FastQueries:
         into["throttle_brake"] = bits & BRAKE_BIT != 0
         into["throttle_power_cap"] = bits & CAP_BIT != 0
 
-    def query(name: str, symbols: tuple[str, ...], arguments: tuple[Any, ...], answer: Any, read: Any) -> FastQuery:
-        return FastQuery(name, function_of(library, *symbols), (*arguments, ctypes.byref(answer)), read)
+    def query(
+        name: str, symbols: tuple[str, ...], answer: Any, *figures: str, before: tuple[Any, ...] = ()
+    ) -> FastQuery:
+        return FastQuery(name, function_of(library, *symbols), (*before, ctypes.byref(answer)), figures)
 
     return FastQueries(
         (
-            query("memory", ("nvmlDeviceGetMemoryInfo",), (), memory, read_memory),
-            query("load", ("nvmlDeviceGetUtilizationRates",), (), load, read_load),
-            query("temperature", (symbol,), between, asked, read_temperature),
-            query("power", ("nvmlDeviceGetPowerUsage",), (), power, read_power),
-            query("reasons", events, (), reasons, read_reasons),  # drivers before 535 have the older name only
+            query("memory", ("nvmlDeviceGetMemoryInfo",), memory, "memory_total_bytes", "memory_used_bytes"),
+            query("load", ("nvmlDeviceGetUtilizationRates",), load, "utilization", "memory_utilization"),
+            query("temperature", (symbol,), warmth, "temperature_c", before=between),
+            query("power", ("nvmlDeviceGetPowerUsage",), power, "power_w"),
+            # Drivers before 535 have the older name only.
+            query("reasons", events, reasons, "throttle_thermal", "throttle_brake", "throttle_power_cap"),
         ),
         read,
     )

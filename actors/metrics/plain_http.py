@@ -97,7 +97,7 @@ class Exchange:
             return None
         try:
             return _page(self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks))
-        except ValueError as error:
+        except (ValueError, IndexError) as error:  # it is no HTTP; what is wrong with one answer spoils no other
             self.error = error
             return None
 
@@ -151,7 +151,7 @@ def _begun(family: int, address: tuple[str, int] | str, wait_s: float | None) ->
 
 
 def _page(answer: bytes) -> Page | None:
-    """Of a good answer; ValueError: it is no HTTP, or not whole."""
+    """Of a good answer; ValueError or IndexError: it is no HTTP, or not whole."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         raise ValueError("no whole head")

@@ -1,7 +1,8 @@
 """Which blocks of one file are missing, on their way, in memory or on disk, and how far the hash has come. No I/O.
 
-The caller's lock guards it. A block goes from missing to active, then to held (in memory) or stored (on disk only), and
-is behind the frontier once it is hashed. Those behind an active one may be promised: they come by the same answer.
+The caller's lock guards it. A block goes from missing to active, then to held (in memory, and unwritten until the disk
+has it) or stored (on disk only), and is behind the frontier once it is hashed. Those behind an active one may be
+promised: they come by the same answer.
 """
 
 import heapq

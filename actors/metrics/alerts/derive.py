@@ -101,7 +101,7 @@ class Signals:
         if snapshot.gpus is not before.gpus:
             scopes.add("gpu")
             for uuid, figures in snapshot.gpus.items():
-                (self._of_gpu.get(uuid) or _of(self._of_gpu, uuid, GpuSignals)).see(figures, now_s)
+                _of(self._of_gpu, uuid, GpuSignals).see(figures, now_s)
         if snapshot.drivers is not before.drivers:
             scopes.add("driver")
         if snapshot.agent is not before.agent:

@@ -144,6 +144,16 @@ def test_a_call_that_fails_once_is_asked_again_and_its_old_figure_is_not_shown(m
     assert "fan_share" in gpus.sample(40.0)[FIRST]
 
 
+@pytest.mark.parametrize("code", [UNKNOWN, NOT_SUPPORTED])
+def test_what_one_gpu_does_not_answer_is_not_shown_with_anothers_figure(machine, gpus, code):
+    machine.gpu(0, temperature=11, utilization=31, **{"fail.nvmlDeviceGetUtilizationRates": code})
+    machine.gpu(1, temperature=22, utilization=32)
+    for now_s in (0.0, 1.0):
+        found = gpus.sample(now_s)
+        assert (found[FIRST]["temperature_c"], found[FIRST].get("utilization")) == (11, None)
+        assert (found[SECOND]["temperature_c"], found[SECOND]["utilization"]) == (22, 0.32)
+
+
 def test_an_older_driver_has_the_older_name_of_the_reasons(machine, gpus):
     machine.gpu("all", **{"fail.nvmlDeviceGetCurrentClocksEventReasons": FUNCTION_NOT_FOUND}, reasons=0x80)
     assert gpus.sample()[FIRST]["throttle_brake"] is True

@@ -64,6 +64,8 @@ def pages_of(urls, timeout_s):
         ((OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",), None),
         ((b"HTTP/1.1 503 No\r\n\r\na 1\n",), None),
         ((b"nonsense",), None),
+        ((b"HTTP/1.1\r\n\r\n",), None),
+        ((OK + b"Content-Length:\r\n\r\na 1\n",), None),
         ((), None),
     ],
 )

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 
 FEWEST, FIRST = 2, 4
-FIRST_FOR_SEVERAL = 8
-"""For several large files: two for each that is open. More for one only bring what its hash awaits later."""
 GAIN = 1.10
 """More connections must bring so much more to be kept."""
 PERIOD_S = 1.0

@@ -8,10 +8,6 @@ promised: they come by the same answer.
 import heapq
 from dataclasses import dataclass, field
 
-BEHIND_LEAST, BEHIND_MOST = 1, 7
-"""Blocks that one answer brings beyond its first: the most where the hash has work, which makes fewer requests and
-wake-ups. Four connections then keep 32 of 40."""
-
 
 @dataclass(slots=True)
 class Blocks:
@@ -23,8 +19,8 @@ class Blocks:
     """A heap: the first block that is needed is asked for first."""
     filled: dict[int, int] = field(default_factory=dict)
     """Bytes from their start on that missing blocks have on disk."""
-    promised: set[int] = field(default_factory=set)
-    """Not asked for by anybody else."""
+    promised: dict[int, int] = field(default_factory=dict)
+    """Those that come by the answer that began with another one, and are asked for by nobody else; that other one."""
     active: set[int] = field(default_factory=set)
     held: dict[int, memoryview] = field(default_factory=dict)
     stored: set[int] = field(default_factory=set)
@@ -76,30 +72,30 @@ class Blocks:
         self.active.add(index)
         return index
 
-    def promise(self, index: int) -> int:
+    def promise(self, index: int, most: int | None) -> int:
         """How many missing ones directly behind `index`, of which nothing is on disk, are promised to its owner.
 
-        Few while the hash waits for bytes: then they come sooner by several connections.
+        `most` of them, or all.
         """
-        count, most = 0, BEHIND_MOST if self.plenty else BEHIND_LEAST
-        while count < most and self.missing and self.missing[0] == index + 1 + count:
+        count = 0
+        while (most is None or count < most) and self.missing and self.missing[0] == index + 1 + count:
             if self.missing[0] in self.filled:
                 break
-            self.promised.add(heapq.heappop(self.missing))
+            self.promised[heapq.heappop(self.missing)] = index
             count += 1
         return count
 
-    def release(self, begin: int, end: int) -> None:
-        """Of the blocks [begin, end) those that still are promised are missing again."""
+    def release(self, begin: int, end: int, first: int) -> None:
+        """Of the blocks [begin, end) those that still are promised to the answer from `first` on are missing again."""
         for index in range(begin, end):
-            if index in self.promised:
-                self.promised.remove(index)
+            if self.promised.get(index) == first:
+                del self.promised[index]
                 heapq.heappush(self.missing, index)
 
-    def claim(self, index: int) -> bool:
-        """A certain one becomes active, if it is promised or missing."""
-        if index in self.promised:
-            self.promised.remove(index)
+    def claim(self, index: int, first: int) -> bool:
+        """A certain one becomes active, if it is promised to the answer from `first` on, or missing."""
+        if self.promised.get(index) == first:
+            del self.promised[index]
         elif index in self.missing:
             self.missing.remove(index)
             heapq.heapify(self.missing)
@@ -149,15 +145,24 @@ class Blocks:
         """Whether the next block to hash is here."""
         return self.frontier in self.held or self.frontier in self.stored
 
-    @property
-    def plenty(self) -> bool:
-        """Whether bytes come as fast as they are hashed."""
-        return self.ready
+    def withdraw(self, keep: int) -> bool:
+        """Promised ones are missing, but for the next `keep` of each answer; whether there were any.
+
+        Who reads that answer goes on with it until it comes to one that somebody else took.
+        """
+        begins: dict[int, int] = {}
+        for index, first in self.promised.items():
+            begins[first] = min(index, begins.get(first, index))
+        far = [index for index, first in self.promised.items() if index >= begins[first] + keep]
+        for index in far:
+            del self.promised[index]
+            heapq.heappush(self.missing, index)
+        return bool(far)
 
     @property
     def awaited(self) -> bool:
         """Whether the next block to hash is on its way."""
-        return self.frontier in self.active
+        return self.frontier in self.active or self.frontier in self.promised
 
     @property
     def outstanding(self) -> int:

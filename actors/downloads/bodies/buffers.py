@@ -24,9 +24,10 @@ class Buffers:
         whole.release()
         self._free = list(reversed(self._views))
 
-    def take(self) -> memoryview | None:
-        """A block, or None when all are in use."""
-        return self._free.pop() if self._free else None
+    def take(self, most: int, spare: int) -> memoryview | None:
+        """A block; None when `most` would be in use then, or all, or fewer than `spare` would be left of those."""
+        most = min(most, len(self._views)) - spare
+        return self._free.pop() if len(self._views) - len(self._free) < most else None
 
     def give(self, view: memoryview) -> None:
         """Back."""

@@ -1,32 +1,25 @@
 """What the threads of one transfer share: the queue of blocks, the memory, the state of every file. One lock.
 
-Workers bring blocks, hashers hash them in order, the caller's thread watches. Few operations for each block, none for
-each byte, so that the lock and the GIL are free nearly always.
+Workers bring blocks, writers write them, hashers hash them in order, the caller's thread watches. Few operations for
+each block, none for each byte, so that the lock and the GIL are free nearly always.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from queue import SimpleQueue
 
 from actors.downloads.errors import DownloadError
 from actors.downloads.manifest import Manifest
 
 from .api import Control
+from .blocks import Blocks
 from .buffers import Buffers
-from .job import Job
+from .items import Item, Taker, Write
+from .job import PATIENCE_S, Job
 from .mirrors import Mirror
 from .throttle import Throttle
-
-
-class Taker(Protocol):
-    """A worker, as far as the crew looks at it."""
-
-    number: int
-    rest_until: float
-
 
 OPEN_FILES = 4
 """Large files on their way at once: each has its own SHA-256, which one thread computes."""
@@ -34,27 +27,12 @@ FINISH_TOGETHER = 64
 """Small files that are made durable together: one commit of the file system's journal serves them all."""
 SMALL_RANK = 2
 """A large file that keeps less memory than so many blocks goes before the small files."""
+EACH_BLOCKS, SPARE_BLOCKS = 2, 8
+"""For each connection one that comes and one that is written; and those that wait for the hash. No more, since memory
+costs the most when it is used for the first time."""
 NAP_S = 0.5
 SPILL_AFTER_S = 0.1
 """Memory waits so long for the block that must be hashed before it; a slow connection may be bringing that."""
-
-
-@dataclass(slots=True)
-class Item:
-    """What a worker does next."""
-
-    job: Job
-    mirror: Mirror
-    index: int
-    view: memoryview
-    filled: int
-    """Bytes of the block that the partial file has."""
-    behind: int = 0
-    """Blocks directly behind it that are promised to the same worker, and come by the same answer."""
-    stream: bool = False
-    """The whole file in one answer; `index` and `view` mean nothing."""
-    tag: str = ""
-    """Of the answer: another one may have told of another version since."""
 
 
 @dataclass(slots=True)
@@ -68,9 +46,11 @@ class Crew:
     allowed: int
     """Workers that may be at work now."""
     throttle: Throttle
+    cores: int = 1
+    """What this process may use of the machine."""
     clock: Callable[[], float] = time.monotonic
     lock: threading.Condition = field(init=False)
-    """Workers wait here. The two below are the same lock: who waits for one thing is not woken for another."""
+    """Workers wait here. Those below are the same lock: who waits for one thing is not woken for another."""
     error: DownloadError | None = None
     crashed: Exception | None = None
     stopping: bool = False
@@ -82,6 +62,8 @@ class Crew:
     refused: bool = False
     """Whether a server asked to be left alone."""
     unfinished: int = 0
+    writes: SimpleQueue[Write | None] = field(default_factory=SimpleQueue)
+    """Blocks that are whole, for the writers."""
     _waiting: list[Job] = field(default_factory=list)
     _open: list[Job] = field(default_factory=list)
     _small: list[Job] = field(default_factory=list)
@@ -89,10 +71,11 @@ class Crew:
     """Since when no memory is free."""
     _hashable: threading.Condition = field(init=False)
     _ended: threading.Condition = field(init=False)
+    _freed: threading.Condition = field(init=False)
 
     def __post_init__(self) -> None:
         guard = threading.RLock()
-        self.lock, self._hashable, self._ended = (threading.Condition(guard) for _ in range(3))
+        self.lock, self._hashable, self._ended, self._freed = (threading.Condition(guard) for _ in range(4))
         self._waiting = sorted(self.jobs, key=lambda job: job.file.size_bytes)
         self.unfinished = len(self.jobs)
 
@@ -123,7 +106,7 @@ class Crew:
             self._wake_all()
 
     def _wake_all(self) -> None:
-        for waiting in (self.lock, self._hashable, self._ended):
+        for waiting in (self.lock, self._freed, self._hashable, self._ended):
             waiting.notify_all()
 
     def await_end(self, timeout_s: float) -> None:
@@ -136,7 +119,7 @@ class Crew:
     @property
     def hungry(self) -> bool:
         """Whether workers have nothing to ask for while others are at work."""
-        return not self._waiting and not any(job.blocks.missing for job in self._open)
+        return not self._waiting and not any(job.blocks.missing or job.blocks.promised for job in self._open)
 
     def open_jobs(self) -> list[Job]:
         """Files that are on their way."""
@@ -151,16 +134,17 @@ class Crew:
             while not self.over:
                 rests = worker.number >= self.allowed or worker.rest_until > self.clock()
                 if not rests and not self.held and not self.control.paused:
-                    item, wait_s = self._next()
+                    item, waiting, wait_s = self._next()
                     if item is not None:
                         self.busy += 1
                         return item
-                    self.lock.wait(wait_s)
+                    waiting.wait(wait_s)
                 else:
                     self.lock.wait(NAP_S)
         return None
 
-    def _next(self) -> tuple[Item | None, float]:
+    def _next(self) -> tuple[Item | None, threading.Condition, float]:
+        """What to do; else what to wait for, and how long."""
         now, wait_s = self.clock(), NAP_S
         for job in self._candidates():
             mirror = job.mirrors.choose(now)
@@ -169,24 +153,43 @@ class Crew:
                 if gone is not None:
                     self.error = self.error or gone
                     self._wake_all()
-                    return None, 0.0
+                    return None, self.lock, 0.0
                 wait_s = min(wait_s, max(0.01, job.mirrors.wake_at() - now))
                 continue
-            view = self._memory()
+            view = self._memory(job.blocks, job.blocks.missing[0])
             if view is None:
-                return None, SPILL_AFTER_S
+                return None, self._freed, SPILL_AFTER_S
             if not job.small and not job.mirrors.ranges:
                 job.streaming = True
-                return Item(job, mirror, 0, view, 0, stream=True), 0.0
+                return Item(job, mirror, 0, view, 0, stream=True), self.lock, 0.0
             index = job.blocks.take()
-            filled, behind = job.blocks.filled.get(index, 0), job.blocks.promise(index)
-            return Item(job, mirror, index, view, filled, behind), 0.0
-        return None, wait_s
+            # One that needs no second connection comes by one answer: each request costs both sides a pause.
+            alone = self.allowed <= self._large or job.plenty(now)
+            filled, behind = job.blocks.filled.get(index, 0), job.blocks.promise(index, None if alone else self._behind)
+            return Item(job, mirror, index, view, filled, behind), self.lock, 0.0
+        if any(job.withdraw(now, self._behind) for job in self._open):
+            return self._next()
+        promised = any(job.blocks.promised for job in self._open)
+        return None, self.lock, min(wait_s, PATIENCE_S) if promised else wait_s
+
+    @property
+    def _room(self) -> int:
+        """Blocks that may be in use."""
+        return EACH_BLOCKS * self.allowed + SPARE_BLOCKS
+
+    @property
+    def _behind(self) -> int:
+        """Blocks beyond its first that an answer brings where a file has several connections: they share the memory."""
+        return self._room // self.allowed - 1
+
+    @property
+    def _large(self) -> int:
+        return sum(not job.small for job in self._open)
 
     def _candidates(self) -> list[Job]:
         """Files with a block to ask for; the one that keeps the least memory first, so that all hashers have work."""
-        large = sum(not job.small for job in self._open)
-        wanting = [job for job in self._open if job.wants]
+        large = self._large
+        wanting = [job for job in self._open if job.wants(self.clock())]
         while self._waiting and (large < OPEN_FILES or self._waiting[-1].small):
             if self._waiting[-1].small and any(job.small for job in wanting):
                 break
@@ -194,15 +197,20 @@ class Crew:
             self._open.append(job)
             large += not job.small
             self.done_bytes += job.open()
+            job.opened_at = job.rested_at = self.clock()
             if job.blocks.missing:
                 wanting.append(job)
             if job.blocks.ready or job.blocks.complete:
                 self._hashable.notify()
         return sorted(wanting, key=lambda job: SMALL_RANK if job.small else job.blocks.outstanding)
 
-    def _memory(self) -> memoryview | None:
-        """A free block; or one that cannot be hashed soon, and will be read again, when none was free for a while."""
-        view, now = self.buffers.take(), self.clock()
+    def _memory(self, blocks: Blocks, index: int) -> memoryview | None:
+        """For that block: a free one; or one that cannot be hashed soon, and will be read again, when none was free.
+
+        Some are left for the blocks that are hashed next: those behind them would wait for them in memory.
+        """
+        spare = 0 if index == blocks.frontier else self._large
+        view, now = self.buffers.take(self._room, spare), self.clock()
         if view is not None:
             self._dry_at = None
             return view
@@ -211,35 +219,40 @@ class Crew:
         found = (job.blocks.spill() for job in self._open if not (patient and job.blocks.awaited))
         return next((view for view in found if view is not None), None)
 
-    def memory(self) -> memoryview | None:
+    def memory(self, blocks: Blocks, index: int) -> memoryview | None:
         """For one who goes on within an item; None at the end."""
         with self.lock:
             while not self.over:
-                view = self._memory()
+                view = self._memory(blocks, index)
                 if view is not None:
                     return view
-                self.lock.wait(SPILL_AFTER_S)
+                self._freed.wait(SPILL_AFTER_S)
         return None
 
     def give(self, view: memoryview) -> None:
         """Memory that is not needed."""
         with self.lock:
-            self.buffers.give(view)
-            self.lock.notify()
+            self._free(view)
 
-    def release(self, job: Job, begin: int, end: int) -> None:
-        """Blocks that were promised, and did not come: others may ask for them."""
+    def _free(self, view: memoryview) -> None:
+        self.buffers.give(view)
+        self._freed.notify_all()
+
+    def release(self, job: Job, begin: int, end: int, first: int) -> None:
+        """Blocks that were promised to an answer, and did not come: others may ask for them."""
         if begin < end:
             with self.lock:
-                job.blocks.release(begin, end)
+                job.blocks.release(begin, end, first)
                 self.lock.notify_all()
 
-    def claim(self, job: Job, index: int) -> bool:
+    def claim(self, job: Job, index: int, first: int) -> bool:
         """For an answer with several blocks: whether the one it has come to is needed; it is then its own."""
         with self.lock:
-            found = job.blocks.claim(index)
+            found = job.blocks.claim(index, first)
             if found:
                 self.done_bytes -= job.blocks.filled.pop(index, 0)
+                if not job.blocks.promised:  # another one may ask for what follows
+                    self.lock.notify()
             return found
 
     def end_stream(self, job: Job) -> None:
@@ -264,33 +277,39 @@ class Crew:
             self.received_bytes += count
 
     def arrived(self, item: Item) -> None:
-        """A block is whole in memory: another thread may hash it while the caller writes it."""
-        job = item.job
+        """A block is whole in memory, and may be hashed while it is written."""
         with self.lock:
-            job.blocks.tags[item.index] = item.tag
-            job.blocks.arrive(item.index, item.view)
-            if not job.small and not job.hashing and job.blocks.ready:
-                self._hashable.notify()
+            item.job.blocks.tags[item.index] = item.tag
+            item.job.blocks.arrive(item.index, item.view)
 
-    def wrote(self, item: Item, *, last: bool) -> bool:
-        """It is on disk. Whether the caller shall hash its file now: nobody does, and its answer is at its end."""
+    def wrote(self, item: Item) -> None:
+        """It is on disk."""
         job = item.job
         with self.lock:
             self.settled(job, job.blocks.wrote(item.index))
+            if not job.small and not job.hashing and job.blocks.complete:
+                self._hashable.notify()
+
+    def hashes(self, job: Job) -> bool:
+        """Whether who brought a block hashes its file now.
+
+        Where the files keep the cores at work that costs the least: the bytes are near. Else another core does it, and
+        the connection goes on.
+        """
+        with self.lock:
             if job.hashing or not (job.blocks.ready or job.blocks.complete):
                 return False
-            if not last:
-                self._hashable.notify()
-                return False
-            job.hashing = True
-            return True
+            if job.small or 2 * self._large > self.cores:
+                job.hashing = True
+                return True
+            self._hashable.notify()
+            return False
 
     def settled(self, job: Job, view: memoryview | None) -> None:
         """A block was written or hashed: note what is proven by now; memory that is free for others. Holds the lock."""
         job.settle()
         if view is not None:
-            self.buffers.give(view)
-            self.lock.notify()
+            self._free(view)
 
     def gave_back(self, item: Item, filled: int) -> None:
         """A block is not whole. One that is, and could not be written, stays with the hash: all is over."""
@@ -298,7 +317,7 @@ class Crew:
             if item.index in item.job.blocks.unwritten:
                 return
             item.job.blocks.give_back(item.index, filled)
-            self.buffers.give(item.view)
+            self._free(item.view)
             self.lock.notify_all()
 
     def lost(self, count: int) -> None:
@@ -360,6 +379,6 @@ class Crew:
                 self._wake_all()
 
 
-def hashers_wanted(files: int) -> int:
+def hashers_wanted(files: int, cores: int) -> int:
     """Threads that hash: one for each file that may be open, as far as there are cores."""
-    return max(1, min(files, OPEN_FILES, len(os.sched_getaffinity(0))))
+    return max(1, min(files, OPEN_FILES, cores))

@@ -18,11 +18,11 @@ from actors.downloads.errors import DownloadError
 from actors.downloads.manifest import RemoteFile, Staging, UnsizedFile
 from config.downloads import DownloadsSettings
 
-from .adapt import FIRST, FIRST_FOR_SEVERAL
+from .adapt import FIRST
 from .api import Brought, Cancelled, Control, Grow, Progress
 from .asking import Asker
 from .buffers import Buffers
-from .crew import Crew, hashers_wanted
+from .crew import EACH_BLOCKS, SPARE_BLOCKS, Crew, hashers_wanted
 from .hasher import Hasher
 from .job import Job
 from .partial import failed
@@ -31,13 +31,12 @@ from .throttle import Hours, Throttle
 from .unsized import Stream
 from .watch import LOOK_S, Watch
 from .worker import Worker
+from .writer import WRITERS, Writer
 
 BLOCK_BYTES = 2 << 20
 """One huge page. Of smaller ones a disk writes less a second; larger ones leave the hash waiting for longer."""
 BLOCKS_MAX = 48
 """Of all transfers together: 96 MiB."""
-EACH_BLOCKS, SPARE_BLOCKS = 2, 8
-"""For each connection one that comes and one that is written; and those that wait for the hash."""
 BLOCKS_LEAST = 12
 READ_BYTES = 1 << 20
 BARRIER_S = 5.0
@@ -122,13 +121,15 @@ class TransferEngine:
             control=control,
             jobs=jobs,
             buffers=buffers,
-            allowed=min(FIRST if sum(not job.small for job in jobs) < 2 else FIRST_FOR_SEVERAL, most),
+            allowed=min(FIRST, most),
             throttle=self._throttle,
+            cores=len(os.sched_getaffinity(0)),
         )
         total = sum(file.size_bytes for file in files)
         watch = Watch(crew, total, settings.read_timeout_s, most, self._barrier_s)
-        hashers = [Hasher(crew, self._block_bytes) for _ in range(hashers_wanted(len(files)))]
+        hashers = [Hasher(crew, self._block_bytes) for _ in range(hashers_wanted(len(files), crew.cores))]
         threads = [started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers)]
+        writers = [started(Writer(crew).run, f"disk-{at}") for at in range(WRITERS)]
         workers: list[Worker] = []
         try:
             while not crew.over:
@@ -145,6 +146,10 @@ class TransferEngine:
             for worker in workers:
                 worker.kill()
             for thread in threads:
+                thread.join()
+            for _ in writers:
+                crew.writes.put(None)
+            for thread in writers:
                 thread.join()
             for job in jobs:
                 job.close()

@@ -1,6 +1,7 @@
 """Hashes blocks in the order of the file, from memory where they still are there, else from the disk."""
 
 import mmap
+import time
 
 from actors.downloads.errors import DownloadError, WrongBytesError
 from actors.downloads.hashing import check
@@ -47,7 +48,9 @@ class Hasher:
 
     def _from_memory(self, job: Job, index: int, view: memoryview) -> None:
         blocks = job.blocks
+        began = time.monotonic()
         job.hash.update(view[: blocks.length(index)])
+        job.hashed(began, time.monotonic())
         if not job.small:
             digest = job.hash.copy().hexdigest()
             job.judge(index, digest, fresh=True)

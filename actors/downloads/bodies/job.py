@@ -18,6 +18,12 @@ from .partial import PartialFile, failed
 SLICE_BYTES = (32 << 10, 1 << 20)
 """Least that is written at a time: small enough that a kill costs little, large enough that the journal stays short."""
 SLICES = 4_096
+PLENTY, SUPPLY_BLOCKS = 0.75, 8
+"""One connection is enough for a file whose hash was at work for that share of the time of so many blocks."""
+PATIENCE_S = 0.05
+"""It is not when the hash waited for so long."""
+ALONE_S = 0.1
+"""So long a file has one connection, to see whether that is enough."""
 
 
 class Job:
@@ -36,18 +42,45 @@ class Job:
         self.partial: PartialFile | None = None
         self.journal: Journal | None = None
         self.renewals = 0
+        self.opened_at = self.rested_at = 0.0
+        self._hash_s, self._wait_s = 0.0, 0.01
+        """Of the latest blocks, on average: how long one was hashed, and waited for."""
         self.unsynced_bytes = 0
         self._open = threading.Lock()
         """Held while the disk is asked to be durable: a file is not closed in the middle of it."""
 
-    @property
-    def wants(self) -> bool:
-        """Whether a block of it may be asked for.
+    def wants(self, now: float) -> bool:
+        """Whether a block of it may be asked for."""
+        return bool(self.blocks.missing) and self._takes_more(now)
 
-        Not while the first answer is awaited: that says where the bytes are, and whether there are ranges.
+    def withdraw(self, now: float, keep: int) -> bool:
+        """Whether a block of it may be asked for that was promised to one connection, when it brought enough."""
+        blocks = self.blocks
+        return not blocks.missing and bool(blocks.promised) and self._takes_more(now) and blocks.withdraw(keep)
+
+    def _takes_more(self, now: float) -> bool:
+        """Not while the first answer is awaited: that says where the bytes are, and whether there are ranges.
+
+        Nor while one connection brings what the hash takes: a second one would only fill memory.
         """
-        asking = not self.answered and bool(self.blocks.active)
-        return bool(self.blocks.missing) and not self.streaming and not asking
+        coming = self.blocks.active or self.blocks.promised
+        alone = not self.answered or now - self.opened_at < ALONE_S
+        return not self.streaming and not (coming and (alone or self.plenty(now)))
+
+    @property
+    def supply(self) -> float:
+        """The share of the time in which the latest blocks were hashed: in the rest they were waited for."""
+        return self._hash_s / (self._hash_s + self._wait_s)
+
+    def plenty(self, now: float) -> bool:
+        """Whether bytes come as fast as they are hashed."""
+        return self.supply >= PLENTY and (self.blocks.ready or now - self.rested_at < PATIENCE_S)
+
+    def hashed(self, began: float, ended: float) -> None:
+        """A block from the network was hashed in that time."""
+        self._hash_s += (ended - began - self._hash_s) / SUPPLY_BLOCKS
+        self._wait_s += (began - self.rested_at - self._wait_s) / SUPPLY_BLOCKS
+        self.rested_at = ended
 
     @property
     def target(self) -> Path:

@@ -9,10 +9,12 @@ from actors.downloads.errors import DownloadError, TransferError
 from .answers import Meaning, Verdict, judge
 from .asking import Asker
 from .buffers import ALIGN_BYTES
-from .crew import Crew, Item
+from .crew import Crew
 from .http1 import BrokenError
+from .items import Item, Write
 from .job import Job
 from .mirrors import refused, wrong
+from .writer import MUCH_BYTES, put_down
 
 SLICE_S = 0.012
 """A connection writes what it has about so often: what a kill loses is what came since."""
@@ -21,8 +23,6 @@ FLUSH_S = 0.05
 RENEWALS_MAX = 3
 ODD_MAX = 2
 """After so many ranges that were not asked for, a server is taken for one that gives none."""
-MUCH_BYTES = 64 << 10
-"""What counts as progress: a server that gives a few bytes at each try is given up in the end."""
 
 
 class Worker:
@@ -82,12 +82,15 @@ class Worker:
                 self._crew.gave_back(item, at)
                 return
             promised, end = end, -(-answer.end // blocks.block_bytes)
-            self._crew.release(job, end, promised)
-            while self._one(one, at, answer.end, last=one.index + 1 == end) and (following := self._following(one)):
+            self._crew.release(job, end, promised, item.index)
+            while self._one(one, at, answer.end, last=one.index + 1 == end):
+                following = self._following(one, item.index)
+                if following is None:
+                    break
                 one, at = following, 0
         finally:
             # Nothing when all came: by now it may have been hashed, found wrong, and be promised to another.
-            self._crew.release(job, one.index + 1, end)
+            self._crew.release(job, one.index + 1, end, item.index)
 
     def _one(self, item: Item, at: int, stop: int, *, last: bool) -> bool:
         """One block of an answer that ends before byte `stop` of the file; whether another one follows."""
@@ -106,17 +109,23 @@ class Worker:
         if at < length:
             self._crew.gave_back(item, at)
             return False
-        if self._crew.wrote(item, last=last):
-            self._hash(item.job)
+        self._hash_here(item.job)
         return not last
 
-    def _following(self, item: Item) -> Item | None:
-        """The next block of an answer, with memory of its own; None when somebody else has it, or all is over."""
+    def _hash_here(self, job: Job) -> None:
+        """If it is this one's turn."""
+        if self._crew.hashes(job):
+            began = time.monotonic()
+            self._hash(job)
+            self.since += time.monotonic() - began  # slow by our own will
+
+    def _following(self, item: Item, first: int) -> Item | None:
+        """The next block of the answer from `first` on; None when somebody else has it, or all is over."""
         began, index = time.monotonic(), item.index + 1
-        view = self._crew.memory()
+        view = self._crew.memory(item.job.blocks, index)
         self.since += time.monotonic() - began  # slow by our own will
         if view is not None:
-            if self._crew.claim(item.job, index):
+            if self._crew.claim(item.job, index, first):
                 return Item(item.job, item.mirror, index, view, 0, tag=item.tag)
             self._crew.give(view)
         self._asker.leave(broken=True)
@@ -140,11 +149,11 @@ class Worker:
         return kept
 
     def _receive(self, item: Item, at: int, stop: int) -> int:
-        """Read up to `stop` (of the block), writing as it comes; the bytes of the block that are on disk."""
+        """Read up to `stop` (of the block), writing as it comes; the bytes of the block that are kept."""
         view, connection, job = item.view, self._asker.current, item.job
         assert connection is not None
         self._flushed = at
-        whole, tag = job.blocks.length(item.index), item.tag
+        whole = job.blocks.length(item.index)
         try:
             flushed_at = time.monotonic()
             while at < stop:
@@ -157,21 +166,29 @@ class Worker:
                 self._beat(count)
                 self._pace(count, began)
                 if at < whole and (at >= goal or self.beat - flushed_at > FLUSH_S):
-                    self._flush(item, at & -ALIGN_BYTES, tag)
+                    self._flush(item, at & -ALIGN_BYTES)
                     flushed_at = self.beat
         finally:
             if at == whole:
-                self._crew.arrived(item)
-            self._flush(item, at if at == whole else at & -ALIGN_BYTES, tag)
+                self._hand_over(item)
+            else:
+                self._flush(item, at & -ALIGN_BYTES)
         return self._flushed
 
-    def _flush(self, item: Item, end: int, tag: str) -> None:
-        begin = self._flushed
-        if end > begin:
-            item.job.write(item.index, item.view, begin, end, tag)
+    def _flush(self, item: Item, end: int) -> None:
+        if end > self._flushed:
+            put_down(self._crew, item, self._flushed, end)
             self._flushed = end
-            much = end - begin >= MUCH_BYTES or end == item.job.blocks.length(item.index)
-            self._crew.came(item.mirror, end - begin, much=much)
+
+    def _hand_over(self, item: Item) -> None:
+        """A block that is whole: to the hash, and to the disk; that of a small file is not worth another thread."""
+        self._crew.arrived(item)
+        begin, self._flushed = self._flushed, item.job.blocks.length(item.index)
+        if item.job.small:
+            put_down(self._crew, item, begin, self._flushed)
+            self._crew.wrote(item)
+        else:
+            self._crew.writes.put(Write(item, begin))
 
     def _slice(self, least: int) -> int:
         return self._crew.throttle.piece(max(least, self._piece & -ALIGN_BYTES))
@@ -295,12 +312,12 @@ class Worker:
 
     def _blocks_of(self, whole: Item) -> None:
         for index in range(whole.job.blocks.count):
-            view = self._crew.memory()
+            view = self._crew.memory(whole.job.blocks, index)
             if view is None:
                 return
             item = Item(whole.job, whole.mirror, index, view, 0, tag=whole.tag)
             length = whole.job.blocks.length(index)
-            if not self._crew.claim(whole.job, index):
+            if not self._crew.claim(whole.job, index, 0):
                 self._read_over(view[:length])
                 self._crew.give(view)
                 continue
@@ -310,8 +327,8 @@ class Worker:
             finally:
                 if at < length:
                     self._crew.gave_back(item, 0)
-                elif self._crew.wrote(item, last=True):
-                    self._hash(item.job)
+                else:
+                    self._hash_here(item.job)
 
     def _receive_part(self, item: Item, length: int) -> int:
         view, connection, at = item.view, self._asker.current, 0
@@ -322,8 +339,7 @@ class Worker:
         if at < length:
             raise BrokenError("the body is short")
         self._flushed = 0
-        self._crew.arrived(item)
-        self._flush(item, length, item.tag)
+        self._hand_over(item)
         return length
 
     def _read_over(self, view: memoryview) -> None:

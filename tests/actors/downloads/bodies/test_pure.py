@@ -204,36 +204,49 @@ def test_what_is_hashed_while_it_is_written_is_proven_once_it_and_all_before_it_
     assert [blocks.advance(), list(blocks.settle())] == [None, [0]], "proven anew"
 
 
-def test_an_answer_brings_several_blocks_only_where_the_hash_has_work_and_what_did_not_come_is_missing_again():
+def test_what_was_promised_to_an_answer_and_did_not_come_is_missing_again():
     blocks = Blocks(130, 10)
     blocks.begin_with({11: 3})
     first = blocks.take()
-    assert blocks.promise(first) == 1, "the hash waits for bytes"
-    blocks.release(1, 2)
-    blocks.arrive(first, memoryview(b"0" * 10))
-    assert (second := blocks.take()) == 1
-    assert blocks.promise(second) == 7
-    assert blocks.take() == 9, "what is promised is nobody else's"
-    assert blocks.promise(9) == 1, "of what follows a part is on disk"
-    assert blocks.claim(2)
-    blocks.give_back(2, 4)
-    blocks.release(2, 9)
-    assert [blocks.take() for _ in range(8)] == [*range(2, 9), 11]
-    blocks.release(10, 11)
-    assert blocks.take() == 10
-    assert blocks.claim(12)
-    assert not blocks.claim(12), "another has it"
+    assert blocks.promise(first, 1) == 1
+    assert (second := blocks.take()) == 2
+    assert blocks.promise(second, 7) == 7
+    assert blocks.take() == 10, "what is promised is nobody else's"
+    assert blocks.promise(10, None) == 0, "of what follows a part is on disk"
+    assert not blocks.claim(3, 0), "it comes by another answer"
+    assert blocks.claim(3, 2)
+    blocks.give_back(3, 4)
+    blocks.release(1, 10, 2)
+    assert [blocks.take() for _ in range(7)] == [*range(3, 10)]
+    assert blocks.promised == {1: 0}, "of another answer"
+    blocks.release(1, 2, 0)
+    assert blocks.take() == 1
+    assert blocks.claim(12, 0)
+    assert not blocks.claim(12, 0), "another has it"
 
 
 def test_nothing_is_promised_beyond_a_block_of_which_a_part_is_on_disk_or_that_another_has():
     blocks = Blocks(60, 10)
     blocks.begin_with({2: 3})
     blocks.arrive(blocks.take(), memoryview(b"0" * 10))
-    assert blocks.promise(blocks.take()) == 0, "the part is read from the disk, and its rest asked for"
+    assert blocks.promise(blocks.take(), None) == 0, "the part is read from the disk, and its rest asked for"
     assert blocks.take() == 2
-    assert blocks.claim(4)
-    assert blocks.promise(2) == 1
-    assert blocks.promised == {3}
+    assert blocks.claim(4, 0)
+    assert blocks.promise(2, None) == 1
+    assert blocks.promised == {3: 2}
+
+
+def test_what_one_connection_was_promised_and_others_may_bring_sooner_is_missing_but_for_its_next():
+    blocks = Blocks(60, 10)
+    blocks.begin_with({})
+    assert blocks.promise(blocks.take(), None) == 5
+    assert blocks.withdraw(1)
+    assert (blocks.promised, blocks.missing) == ({1: 0}, [2, 3, 4, 5])
+    assert not blocks.withdraw(1), "nothing more"
+    assert blocks.take() == 2
+    assert blocks.claim(1, 0)
+    assert not blocks.claim(2, 0), "the first answer ends where another one began"
+    assert blocks.claim(3, 0), "it would go on with what nobody took"
 
 
 def test_connections_grow_while_it_pays_and_shrink_when_a_server_asks():

@@ -7,8 +7,8 @@ import pytest
 
 from actors.downloads.address import origin_of
 from actors.downloads.bodies.api import Control
-from actors.downloads.bodies.blocks import Blocks
 from actors.downloads.bodies.engine import TransferEngine
+from actors.downloads.bodies.job import Job
 from actors.downloads.manifest import Manifest, RemoteFile, Staging
 from config.downloads import DownloadsSettings
 from tests.fakes.origin import Origin
@@ -57,12 +57,12 @@ class Bench:
             origin.close()
 
 
-@pytest.fixture(params=["by need", "always"])
+@pytest.fixture(params=["by need", "all"])
 def several(request, monkeypatch):
-    """Whether an answer brings several blocks even while the hash waits."""
-    if request.param == "always":
-        monkeypatch.setattr(Blocks, "plenty", True)
-    return request.param == "always"
+    """How many blocks an answer brings: as it is decided, or all that are missing even while the hash waits."""
+    if request.param == "all":
+        monkeypatch.setattr(Job, "plenty", lambda _job, _now: True)
+    return request.param
 
 
 @pytest.fixture

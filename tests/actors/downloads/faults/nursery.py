@@ -1,6 +1,6 @@
 """Forks one transfer for each line on standard input, so that it can be killed: FOLDER URL HOW; says its process id.
 
-HOW is `several` when an answer brings several blocks even while the hash waits.
+HOW is `several` when an answer brings all blocks that are missing even while the hash waits.
 
 A program of its own: it has one thread, so a fork of it is a whole process.
 """
@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from actors.downloads.bodies.blocks import Blocks
+from actors.downloads.bodies.job import Job
 from tests.actors.downloads.faults.conftest import Bench
 from tests.actors.downloads.faults.kills import BIG, BIG_BLOCK
 
@@ -20,7 +20,7 @@ def main() -> None:
         child = os.fork()
         if not child:
             if how == "several":
-                Blocks.plenty = True
+                Job.plenty = lambda _job, _now: True
             bench = Bench(Path(folder))
             bench.bring(bench.file(url, body=BIG), block_bytes=BIG_BLOCK, barrier_s=0.2)
             os._exit(0)

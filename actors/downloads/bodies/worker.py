@@ -16,10 +16,9 @@ from .job import Job
 from .mirrors import refused, wrong
 from .writer import MUCH_BYTES, put_down
 
-SLICE_S = 0.012
-"""A connection writes what it has about so often: what a kill loses is what came since."""
-FLUSH_S = 0.05
-"""What came is written after so long, however little it is."""
+SLICE_S, FLUSH_S = 0.012, 0.006
+"""A connection reads what comes in about so long, and writes what it has when the last time was so long ago: what a
+kill loses is what came since. Of a fast one a block is whole before."""
 RENEWALS_MAX = 3
 ODD_MAX = 2
 """After so many ranges that were not asked for, a server is taken for one that gives none."""
@@ -157,7 +156,7 @@ class Worker:
         try:
             flushed_at = time.monotonic()
             while at < stop:
-                goal = min(stop, max(at + ALIGN_BYTES, self._flushed + self._slice(job.slice_bytes)))
+                goal = min(stop, (at & -ALIGN_BYTES) + self._slice(job.slice_bytes))
                 began = time.monotonic()
                 count = connection.read_into(view[at:goal])
                 if not count:
@@ -165,7 +164,7 @@ class Worker:
                 at += count
                 self._beat(count)
                 self._pace(count, began)
-                if at < whole and (at >= goal or self.beat - flushed_at > FLUSH_S):
+                if at < whole and self.beat - flushed_at > FLUSH_S:
                     self._flush(item, at & -ALIGN_BYTES)
                     flushed_at = self.beat
         finally:

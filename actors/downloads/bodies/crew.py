@@ -118,8 +118,10 @@ class Crew:
 
     @property
     def hungry(self) -> bool:
-        """Whether workers have nothing to ask for while others are at work."""
-        return not self._waiting and not any(job.blocks.missing or job.blocks.promised for job in self._open)
+        """Whether workers have nothing to ask for while others are at work, and a hash waits for what those bring."""
+        if self._waiting or self.busy >= self.allowed:
+            return False
+        return not any(job.blocks.missing or job.plenty(self.clock()) for job in self._open)
 
     def open_jobs(self) -> list[Job]:
         """Files that are on their way."""

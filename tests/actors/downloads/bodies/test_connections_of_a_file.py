@@ -113,6 +113,20 @@ def test_where_the_hash_waits_others_bring_what_was_promised_to_one(bench):
     assert not bench.made.claim(item.job, 5, item.index), "the first answer ends where another one began"
 
 
+def test_workers_are_hungry_where_a_hash_waits_and_nothing_is_left_to_ask_for(bench):
+    crew = bench.crew(size=2 * BLOCK)
+    bench.take()
+    crew.busy = 1
+    assert crew.hungry, "both blocks come by one answer"
+    bench.jobs[0]._wait_s = 0.0
+    bench.jobs[0]._hash_s = HASH_S
+    assert not crew.hungry, "it brings enough"
+    bench.now += 2 * PATIENCE_S
+    assert crew.hungry
+    crew.busy = 4
+    assert not crew.hungry, "all are at work"
+
+
 def test_the_supply_of_a_file_is_the_share_of_the_time_in_which_it_is_hashed(bench):
     bench.crew()
     job = bench.jobs[0]

@@ -6,7 +6,7 @@ Names are resolved and judged before; the session's resolver knows the answers a
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urljoin
@@ -18,8 +18,11 @@ from config.downloads import DownloadsSettings
 
 from .address import Address, checked, origin_of, redirected, split
 from .errors import SourceError, TransferError
+from .proof import Read, unread
 
 CONTROL_S = 60.0
+LOOK_UP_S = 0.5
+"""A server that does not answer holds nobody who does not want to wait any more for longer."""
 ANSWER_MAX_BYTES = 32 << 20
 REDIRECTS_MAX = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -136,9 +139,10 @@ def converse(
     settings: DownloadsSettings,
     headers: Mapping[str, str],
     origin: str,
-    talk: Callable[[Control], Awaitable[Result]],
+    talk: Callable[[Control], Coroutine[Any, Any, Result]],
+    read: Read = unread,
 ) -> Result:
-    """Run one conversation; blocking, for a task thread."""
+    """Run one conversation; blocking, for a task thread. `read` is asked twice a second, and may raise to end it."""
 
     async def run() -> Result:
         known = _Known()
@@ -148,6 +152,13 @@ def converse(
         async with aiohttp.ClientSession(
             connector=connector, timeout=limit, headers=agent, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
-            return await talk(Control(settings, session, known, headers, origin))
+            talking = asyncio.ensure_future(talk(Control(settings, session, known, headers, origin)))
+            try:
+                while not (await asyncio.wait({talking}, timeout=LOOK_UP_S))[0]:
+                    read(0)
+            finally:
+                talking.cancel()
+                await asyncio.wait({talking})
+            return talking.result()
 
     return asyncio.run(run())

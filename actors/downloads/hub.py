@@ -4,6 +4,7 @@ The API is the Hugging Face Hub's: `/api/models/ORG/REPO/revision/REV` and `/api
 """
 
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import quote
 
 from config.downloads import DownloadsSettings
@@ -31,7 +32,9 @@ def resolve(
     origin = origin_of(settings.hub_url)
     for hub in hubs:
         try:
-            return converse(settings, headers, origin, lambda control, hub=hub: _ask(control, hub, hubs, source, read))  # type: ignore[misc]  # bound now
+            return converse(
+                settings, headers, origin, partial(_ask, hub=hub, hubs=hubs, source=source, read=read), read
+            )
         except TransferError:
             if hub == hubs[-1]:
                 raise

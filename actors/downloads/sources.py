@@ -28,7 +28,7 @@ def resolve(
         case "hub":
             return hub.resolve(settings, source, headers_for(settings, settings.hub_url, source.credential), read)
         case "https":
-            return web.resolve(settings, source, headers_for(settings, source.uri, source.credential))
+            return web.resolve(settings, source, headers_for(settings, source.uri, source.credential), read)
         case "path":
             return local.resolve(source, allowed, read)
         case "manifest":

@@ -10,14 +10,17 @@ from .control import Control, converse
 from .errors import SourceError, TransferError
 from .manifest import Manifest, UnsizedFile, check_names
 from .meaning import commit_of, file_name
+from .proof import Read, unread
 
 
-def resolve(settings: DownloadsSettings, source: ModelSource, headers: Mapping[str, str]) -> Manifest:
+def resolve(
+    settings: DownloadsSettings, source: ModelSource, headers: Mapping[str, str], read: Read = unread
+) -> Manifest:
     """The manifest of an address whose SHA-256 is given; blocking, for a task thread."""
     assert source.sha256 is not None, "a message without it is not valid"
     name, origin = file_name(source.uri), origin_of(source.uri)
     check_names([name])
-    size = converse(settings, headers, origin, lambda control: _size(control, source.uri))
+    size = converse(settings, headers, origin, lambda control: _size(control, source.uri), read)
     file = UnsizedFile(name, source.sha256, (source.uri,))
     commit = commit_of([(name, source.sha256)])
     plan = Manifest("https", source.model, commit, commit, (), headers, origin, unsized=(file,))

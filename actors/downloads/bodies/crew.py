@@ -164,12 +164,12 @@ class Crew:
             if not job.small and not job.mirrors.ranges:
                 job.streaming = True
                 return Item(job, mirror, 0, view, 0, stream=True), self.lock, 0.0
-            index = job.blocks.take()
             # One that needs no second connection comes by one answer: each request costs both sides a pause.
             alone = self.allowed <= self._large or job.plenty(now)
-            filled, behind = job.blocks.filled.get(index, 0), job.blocks.promise(index, None if alone else self._behind)
+            most, index = None if alone else self._behind(job), job.blocks.take()
+            filled, behind = job.blocks.filled.get(index, 0), job.blocks.promise(index, most)
             return Item(job, mirror, index, view, filled, behind), self.lock, 0.0
-        if any(job.withdraw(now, self._behind) for job in self._open):
+        if any(job.withdraw(now, self._behind(job)) for job in self._open):
             return self._next()
         promised = any(job.blocks.promised for job in self._open)
         return None, self.lock, min(wait_s, PATIENCE_S) if promised else wait_s
@@ -179,10 +179,13 @@ class Crew:
         """Blocks that may be in use."""
         return EACH_BLOCKS * self.allowed + SPARE_BLOCKS
 
-    @property
-    def _behind(self) -> int:
-        """Blocks beyond its first that an answer brings where a file has several connections: they share the memory."""
-        return self._room // self.allowed - 1
+    def _behind(self, job: Job) -> int:
+        """Blocks beyond its first that an answer brings where a file has several connections.
+
+        They share the memory; and what is missing, so that they end together.
+        """
+        missing = len(job.blocks.missing) or len(job.blocks.promised)
+        return max(1, min(self._room // self.allowed, -(-missing // self.allowed)) - 1)
 
     @property
     def _large(self) -> int:

@@ -1,7 +1,6 @@
 """How many connections a file has, how much an answer brings, who hashes it, and who gets the last memory."""
 
 import hashlib
-import random
 
 import pytest
 
@@ -12,8 +11,7 @@ from actors.downloads.bodies.job import ALONE_S, PATIENCE_S, SUPPLY_BLOCKS, Job
 from actors.downloads.bodies.throttle import Throttle
 from actors.downloads.manifest import Manifest, RemoteFile, Staging
 
-BLOCK = 1 << 20
-BODY = random.Random(7).randbytes(12 * BLOCK)
+BLOCK, COUNT = 256 << 10, 40
 HASH_S = 0.001
 BEHIND = 3
 """Of four connections, which share memory for sixteen blocks."""
@@ -24,17 +22,14 @@ class Taker:
 
 
 class Bench:
-    """A crew over files of twelve blocks each, at a time that the test sets; the caller is every thread."""
+    """A crew over files of forty blocks each, at a time that the test sets; the caller is every thread."""
 
     def __init__(self, folder):
         self.folder, self.now, self.ended = folder, 100.0, []
 
-    def crew(self, files=1, allowed=4, cores=8, memory=40, size=12 * BLOCK):
-        body = BODY[:size]
+    def crew(self, files=1, allowed=4, cores=8, memory=40, size=COUNT * BLOCK):
         listed = tuple(
-            RemoteFile(
-                f"{at}.bin", size, "sha256", hashlib.sha256(body + b"%d" % at).hexdigest(), ("http://127.0.0.1/x",)
-            )
+            RemoteFile(f"{at}.bin", size, "sha256", hashlib.sha256(b"%d" % at).hexdigest(), ("http://127.0.0.1/x",))
             for at in range(files)
         )
         manifest = Manifest("hub", "org/repo", "main", "c0ffee", listed)
@@ -82,7 +77,7 @@ def fed(bench):
     bench.crew()
     first = bench.take()
     with bench.made.lock:
-        bench.jobs[0].blocks.release(1, 12, 0)
+        bench.jobs[0].blocks.release(1, COUNT, 0)
         bench.jobs[0]._wait_s = 0.0
     bench.hash(first, 0.0)
     return bench.take()
@@ -100,7 +95,7 @@ def test_a_connection_that_brings_what_the_hash_takes_brings_all_by_one_answer(b
     item = fed(bench)
     bench.now += 2 * ALONE_S
     bench.jobs[0].rested_at = bench.now
-    assert (item.index, item.behind) == (1, 10)
+    assert (item.index, item.behind) == (1, COUNT - 2)
     assert bench.take() is None, "a second one would only fill memory"
 
 
@@ -127,6 +122,13 @@ def test_workers_are_hungry_where_a_hash_waits_and_nothing_is_left_to_ask_for(be
     assert not crew.hungry, "all are at work"
 
 
+def test_the_last_answers_are_short_so_that_all_connections_end_together(bench):
+    bench.crew(size=12 * BLOCK)
+    first = bench.take()
+    bench.now += 2 * ALONE_S
+    assert [first.behind, *(bench.take().behind for _ in range(3))] == [2, 2, 1, 1]
+
+
 def test_the_supply_of_a_file_is_the_share_of_the_time_in_which_it_is_hashed(bench):
     bench.crew()
     job = bench.jobs[0]
@@ -147,7 +149,7 @@ def test_each_of_as_many_files_as_connections_comes_by_one_answer(bench):
     bench.crew(files=4)
     items = [bench.take() for _ in range(4)]
     assert {item.job.file.name for item in items} == {"0.bin", "1.bin", "2.bin", "3.bin"}
-    assert [item.behind for item in items] == [11, 11, 11, 11]
+    assert [item.behind for item in items] == 4 * [COUNT - 1]
     assert bench.take() is None
 
 

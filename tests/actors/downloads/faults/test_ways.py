@@ -217,6 +217,12 @@ def test_the_bandwidth_cap_is_kept_by_all_connections_together(bench):
     assert brought.seconds >= len(BODY) / 2_000_000 - 0.5
 
 
+def test_a_slow_origin_is_asked_by_all_connections(bench, several):
+    bench.bring(bench.file(bench.origin(rate=400_000).url))
+    assert bench.read() == BODY
+    assert max(progress.connections for progress in bench.told) == (1 if several == "all" else 4)
+
+
 @pytest.mark.parametrize("connections", [2, 4])
 def test_one_answer_brings_several_blocks(bench, connections, several):
     origin = bench.origin()

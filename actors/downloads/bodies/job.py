@@ -20,6 +20,8 @@ SLICE_BYTES = (32 << 10, 1 << 20)
 SLICES = 4_096
 PLENTY, SUPPLY_BLOCKS = 0.75, 8
 """One connection is enough for a file whose hash was at work for that share of the time of so many blocks."""
+SCARCE, SCARCE_S = 0.25, 0.25
+"""Below that share, or after so long a wait, others take what was promised to it."""
 PATIENCE_S = 0.05
 """It is not when the hash waited for so long."""
 ALONE_S = 0.1
@@ -56,6 +58,8 @@ class Job:
     def withdraw(self, now: float, keep: int) -> bool:
         """Whether a block of it may be asked for that was promised to one connection, when it brought enough."""
         blocks = self.blocks
+        if self.supply >= SCARCE and now - self.rested_at < SCARCE_S:
+            return False  # an answer that is cut was sent in vain as far as it lies in sockets
         return not blocks.missing and bool(blocks.promised) and self._takes_more(now) and blocks.withdraw(keep)
 
     def _takes_more(self, now: float) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from actors.downloads.bodies.api import Control
 from actors.downloads.bodies.buffers import Buffers
 from actors.downloads.bodies.crew import Crew
-from actors.downloads.bodies.job import ALONE_S, PATIENCE_S, SUPPLY_BLOCKS, Job
+from actors.downloads.bodies.job import ALONE_S, PATIENCE_S, SCARCE_S, SUPPLY_BLOCKS, Job
 from actors.downloads.bodies.throttle import Throttle
 from actors.downloads.manifest import Manifest, RemoteFile, Staging
 
@@ -101,7 +101,9 @@ def test_a_connection_that_brings_what_the_hash_takes_brings_all_by_one_answer(b
 
 def test_where_the_hash_waits_others_bring_what_was_promised_to_one(bench):
     item = fed(bench)
-    bench.now += 2 * max(ALONE_S, PATIENCE_S)
+    bench.now += SCARCE_S / 2
+    assert bench.take() is None, "a short wait is not worth the bytes that are under way"
+    bench.now += SCARCE_S
     second, third = bench.take(), bench.take()
     assert (second.index, second.behind, third.index) == (5, BEHIND, 9)
     assert bench.made.claim(item.job, 4, item.index)

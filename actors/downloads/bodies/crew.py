@@ -169,7 +169,8 @@ class Crew:
             most, index = None if alone else self._behind(job), job.blocks.take()
             filled, behind = job.blocks.filled.get(index, 0), job.blocks.promise(index, most)
             return Item(job, mirror, index, view, filled, behind), self.lock, 0.0
-        if any(job.withdraw(now, self._behind(job)) for job in self._open):
+        # Only what goes beyond an ordinary answer: cutting those at a file's end would waste what lies in sockets.
+        if any(job.withdraw(now, self._room // self.allowed) for job in self._open):
             return self._next()
         promised = any(job.blocks.promised for job in self._open)
         return None, self.lock, min(wait_s, PATIENCE_S) if promised else wait_s
@@ -184,8 +185,7 @@ class Crew:
 
         They share the memory; and what is missing, so that they end together.
         """
-        missing = len(job.blocks.missing) or len(job.blocks.promised)
-        return max(1, min(self._room // self.allowed, -(-missing // self.allowed)) - 1)
+        return max(1, min(self._room // self.allowed, -(-len(job.blocks.missing) // self.allowed)) - 1)
 
     @property
     def _large(self) -> int:

@@ -105,9 +105,9 @@ def test_where_the_hash_waits_others_bring_what_was_promised_to_one(bench):
     assert bench.take() is None, "a short wait is not worth the bytes that are under way"
     bench.now += SCARCE_S
     second, third = bench.take(), bench.take()
-    assert (second.index, second.behind, third.index) == (5, BEHIND, 9)
-    assert bench.made.claim(item.job, 4, item.index)
-    assert not bench.made.claim(item.job, 5, item.index), "the first answer ends where another one began"
+    assert (second.index, second.behind, third.index) == (6, BEHIND, 10)
+    assert bench.made.claim(item.job, 5, item.index)
+    assert not bench.made.claim(item.job, 6, item.index), "the first answer ends where another one began"
 
 
 def test_workers_are_hungry_where_a_hash_waits_and_nothing_is_left_to_ask_for(bench):

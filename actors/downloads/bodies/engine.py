@@ -128,10 +128,12 @@ class TransferEngine:
         total = sum(file.size_bytes for file in files)
         watch = Watch(crew, total, settings.read_timeout_s, most, self._barrier_s)
         hashers = [Hasher(crew, self._block_bytes) for _ in range(hashers_wanted(len(files), crew.cores))]
-        threads = [started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers)]
-        writers = [started(Writer(crew).run, f"disk-{at}") for at in range(WRITERS)]
+        threads: list[threading.Thread] = []
+        writers: list[threading.Thread] = []
         workers: list[Worker] = []
         try:
+            threads.extend(started(hasher.run, f"hash-{at}") for at, hasher in enumerate(hashers))
+            writers.extend(started(Writer(crew).run, f"disk-{at}") for at in range(WRITERS))
             while not crew.over:
                 crew.held = self._held()
                 while len(workers) < crew.allowed:

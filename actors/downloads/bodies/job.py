@@ -83,7 +83,8 @@ class Job:
     def hashed(self, began: float, ended: float) -> None:
         """A block from the network was hashed in that time."""
         self._hash_s += (ended - began - self._hash_s) / SUPPLY_BLOCKS
-        self._wait_s += (began - self.rested_at - self._wait_s) / SUPPLY_BLOCKS
+        waited_s = min(began - self.rested_at, SCARCE_S)  # a pause of an hour says no more than that
+        self._wait_s += (waited_s - self._wait_s) / SUPPLY_BLOCKS
         self.rested_at = ended
 
     @property

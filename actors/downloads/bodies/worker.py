@@ -32,10 +32,10 @@ class Worker:
         self.item: Item | None = None
         self.rate = 0.0
         """Bytes a second of the latest slices."""
-        self.got = 0
-        """Bytes of the running item."""
+        self.got = self._came = 0
+        """Bytes of the running block: an answer may bring a whole file, and become slow at its end; of the item."""
         self.since = self.beat = time.monotonic()
-        """When the running item began; when its latest bytes came."""
+        """When the running block began; when its latest bytes came."""
         self.rest_until = 0.0
         """A connection that was taken for slow leaves its block to others for a while."""
         self._forgiven = False
@@ -46,7 +46,8 @@ class Worker:
         """Until nothing is left to do."""
         try:
             while (item := self._crew.take(self)) is not None:
-                self.got, self.since, self._forgiven = 0, time.monotonic(), False
+                self._came, self._forgiven = 0, False
+                self._begin_block()
                 self.item, self.beat = item, self.since
                 try:
                     self._stream(item) if item.stream else self._block(item)
@@ -60,6 +61,9 @@ class Worker:
             raise
         finally:
             self._asker.close()
+
+    def _begin_block(self) -> None:
+        self.got, self.since = 0, time.monotonic()
 
     def kill(self, *, rest_s: float = 0.0, blame: bool = False) -> None:
         """From the watching thread: the running request ends; its bytes so far are kept."""
@@ -125,6 +129,7 @@ class Worker:
         self.since += time.monotonic() - began  # slow by our own will
         if view is not None:
             if self._crew.claim(item.job, index, first):
+                self._begin_block()
                 return Item(item.job, item.mirror, index, view, 0, tag=item.tag)
             self._crew.give(view)
         self._asker.leave(broken=True)
@@ -195,6 +200,7 @@ class Worker:
     def _beat(self, count: int) -> None:
         self.beat = time.monotonic()
         self.got += count
+        self._came += count
 
     def _pace(self, count: int, began: float) -> None:
         taken = max(self.beat - began, 1e-6)
@@ -281,7 +287,7 @@ class Worker:
     def _failed(self, item: Item, why: str, started: float | None = None, wait_s: float = 0.0) -> None:
         self._asker.leave(broken=True)
         with self._crew.lock:
-            if not self._crew.over and not self._forgiven and self.got < MUCH_BYTES:
+            if not self._crew.over and not self._forgiven and self._came < MUCH_BYTES:
                 began = self.since if started is None else started
                 item.job.mirrors.fail(item.mirror, why, began, time.monotonic(), wait_s)
 

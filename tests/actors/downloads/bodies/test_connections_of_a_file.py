@@ -17,15 +17,11 @@ BEHIND = 3
 """Of four connections, which share memory for sixteen blocks."""
 
 
-class Taker:
-    number, rest_until = 0, 0.0
-
-
 class Bench:
     """A crew over files of forty blocks each, at a time that the test sets; the caller is every thread."""
 
     def __init__(self, folder):
-        self.folder, self.now, self.ended = folder, 100.0, []
+        self.folder, self.now = folder, 100.0
 
     def crew(self, files=1, allowed=4, cores=8, memory=40, size=COUNT * BLOCK):
         listed = tuple(
@@ -145,6 +141,15 @@ def test_the_supply_of_a_file_is_the_share_of_the_time_in_which_it_is_hashed(ben
             job.hashed(job.rested_at, job.rested_at + HASH_S)
     assert job.supply == pytest.approx(4 / 44, abs=0.05), "three that came with another were not enough"
     assert not job.plenty(job.rested_at)
+
+
+def test_a_pause_counts_no_more_than_a_wait(bench):
+    bench.crew()
+    job = bench.jobs[0]
+    job.hashed(3_600.0, 3_600.0 + HASH_S)
+    for _ in range(6 * SUPPLY_BLOCKS):
+        job.hashed(job.rested_at, job.rested_at + HASH_S)
+    assert job.plenty(job.rested_at)
 
 
 def test_each_of_as_many_files_as_connections_comes_by_one_answer(bench):

@@ -125,6 +125,20 @@ def test_the_top_level_is_what_was_agreed():
     assert found <= allowed | {"__pycache__"}, found - allowed
 
 
+READS_ENVIRONMENT = {"actors/cli/options.py", "actors/log/setup.py", "actors/supervision/sd_notify.py"}
+"""Settings come through `config`; the two others read what systemd tells its services."""
+
+
+def test_nothing_is_set_by_the_environment_behind_the_settings():
+    reading = {
+        str(path.relative_to(ROOT))
+        for path in python_files()
+        if path.relative_to(ROOT).parts[0] in ROOMS
+        and re.search(r"\bos\.(?:environ|getenv)|__import__", path.read_text())
+    }
+    assert reading <= READS_ENVIRONMENT, reading - READS_ENVIRONMENT
+
+
 PATH_IN_DOCS = re.compile(r"`((?:actors|protocol|config|tests|benchmarks|systemd|docs)/[\w./\-]*)`")
 
 

@@ -5,7 +5,7 @@ from actors.downloads.errors import DownloadError
 from .crew import Crew
 from .items import Item
 
-WRITERS = int(__import__("os").environ.get("X_W", "4"))
+WRITERS = 4
 """A disk takes the most from two blocks of this size at once."""
 MUCH_BYTES = 64 << 10
 """What counts as progress: a server that gives a few bytes at each try is given up in the end."""

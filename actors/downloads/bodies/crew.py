@@ -27,9 +27,9 @@ FINISH_TOGETHER = 64
 """Small files that are made durable together: one commit of the file system's journal serves them all."""
 SMALL_RANK = 2
 """A large file that keeps less memory than so many blocks goes before the small files."""
-EACH_BLOCKS, SPARE_BLOCKS = 2, 8
-"""For each connection one that comes and one that is written; and those that wait for the hash. No more, since memory
-costs the most when it is used for the first time."""
+EACH_BLOCKS, SPARE_BLOCKS = 1, 8
+"""For each connection one that comes; and those that are written or wait for the hash. No more, since memory costs the
+most when it is used for the first time."""
 NAP_S = 0.5
 SPILL_AFTER_S = 0.1
 """Memory waits so long for the block that must be hashed before it; a slow connection may be bringing that."""

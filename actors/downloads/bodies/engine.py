@@ -33,11 +33,12 @@ from .watch import LOOK_S, Watch
 from .worker import Worker
 from .writer import WRITERS, Writer
 
-BLOCK_BYTES = 2 << 20
-"""One huge page. Of smaller ones a disk writes less a second; larger ones leave the hash waiting for longer."""
-BLOCKS_MAX = 48
+BLOCK_BYTES = 4 << 20
+"""Two huge pages. Each block costs a dozen switches between threads; of larger ones the hash waits longer for the first
+and for the last."""
+BLOCKS_MAX = 24
 """Of all transfers together: 96 MiB."""
-BLOCKS_LEAST = 12
+BLOCKS_LEAST = 8
 READ_BYTES = 1 << 20
 BARRIER_S = 5.0
 """What came is made to outlive a loss of power so often."""

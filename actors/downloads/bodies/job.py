@@ -18,6 +18,8 @@ from .partial import PartialFile, failed
 SLICE_BYTES = (32 << 10, 1 << 20)
 """Least that is written at a time: small enough that a kill costs little, large enough that the journal stays short."""
 SLICES = 4_096
+SMALL_BYTES = 2 << 20
+"""A file up to that has no journal: it is brought anew when it was cut."""
 PLENTY, SUPPLY_BLOCKS = 0.75, 8
 """One connection is enough for a file whose hash was at work for that share of the time of so many blocks."""
 SCARCE, SCARCE_S = 0.25, 0.25
@@ -33,7 +35,7 @@ class Job:
 
     def __init__(self, file: RemoteFile, staging: Staging, block_bytes: int, tries: int) -> None:
         self.file, self._staging = file, staging
-        self.small = file.size_bytes <= block_bytes
+        self.small = file.size_bytes <= min(SMALL_BYTES, block_bytes)
         self.blocks = Blocks(file.size_bytes, block_bytes)
         self.mirrors = Mirrors(file, tries)
         self.hash = hashing.begin(file)
@@ -104,7 +106,7 @@ class Job:
         if not self.small:
             try:
                 self._staging.work.mkdir(parents=True, exist_ok=True)
-                self.journal = Journal(self.part.with_suffix(".journal"), boot_id())
+                self.journal = Journal(self.part.with_suffix(".journal"), boot_id(), self.blocks.block_bytes)
             except OSError as error:
                 raise failed(file.name, error) from error
             known = self.journal.known

@@ -1,5 +1,6 @@
 """What is known of a partial file, beside it: an append-only file of short lines, each with its own checksum.
 
+    S BYTES                of a block: a journal of other blocks says nothing
     W INDEX FILLED TAG     the first FILLED bytes of block INDEX were written; they came from the origin TAG
     P INDEX DIGEST         the hash of the file from its first byte to the end of block INDEX, as it was in memory
     B BOOT                 the lines that follow are of this boot of the machine
@@ -31,6 +32,8 @@ class Known:
     proofs: dict[int, str] = field(default_factory=dict)
     lines: int = 0
     """Lines that were good."""
+    block_bytes: int | None = None
+    """What its indices count; None when no line says it."""
 
 
 def seal(text: str) -> bytes:
@@ -58,6 +61,8 @@ def understand(data: bytes, boot: str) -> Known:
         kind, *words = text.split(" ")
         if kind == "B" and len(words) == 1:
             running = words[0]
+        elif kind == "S" and len(words) == 1:
+            known.block_bytes = _number(words[0])
         elif at < durable or running == boot:
             _learn(known, kind, words)
     return known
@@ -100,24 +105,27 @@ def boot_id() -> str:
 class Journal:
     """Lines are appended by any thread, in one write each time."""
 
-    def __init__(self, path: Path, boot: str) -> None:
+    def __init__(self, path: Path, boot: str, block_bytes: int) -> None:
         self._path, self._proven, self._lock = path, b"", threading.Lock()
+        self._head = seal(f"S {block_bytes}") + seal(f"B {boot}")
         self._fd = self._open()
         data = os.pread(self._fd, JOURNAL_MAX_BYTES, 0)
         self.known = understand(data, boot)
-        if len(data) > COMPACT_BYTES:
-            self._compact(boot)
-            return
-        # A line that a crash cut in the middle must not swallow the next one.
-        os.write(self._fd, (b"" if not data or data.endswith(b"\n") else b"\n") + seal(f"B {boot}"))
+        if self.known.block_bytes not in {None, block_bytes}:  # of another release: what is on disk is left to the hash
+            self.known = Known()
+            self.forget()
+        elif len(data) > COMPACT_BYTES:
+            self._compact()
+        else:  # a line that a crash cut in the middle must not swallow the next one
+            os.write(self._fd, (b"" if not data or data.endswith(b"\n") else b"\n") + self._head)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
-    def _compact(self, boot: str) -> None:
+    def _compact(self) -> None:
         """One line for each thing that is known, in the place of many; the whole new file or the whole old one."""
         known, temporary = self.known, self._path.with_suffix(".new")
-        lines = [seal(f"B {boot}")]
+        lines = [self._head]
         lines += [seal(f"W {index} {filled} {known.tags.get(index, '-')}") for index, filled in known.filled.items()]
         lines += [seal(f"P {index} {digest}") for index, digest in known.proofs.items()]
         with temporary.open("wb") as out:
@@ -158,6 +166,7 @@ class Journal:
         with self._lock:
             self._proven = b""
             os.ftruncate(self._fd, 0)
+            os.write(self._fd, self._head)
 
     def close(self, *, remove: bool = False) -> None:
         """Let go; `remove` when the file is complete."""

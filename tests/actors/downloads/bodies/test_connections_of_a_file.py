@@ -6,15 +6,15 @@ import pytest
 
 from actors.downloads.bodies.api import Control
 from actors.downloads.bodies.buffers import Buffers
-from actors.downloads.bodies.crew import Crew
+from actors.downloads.bodies.crew import EACH_BLOCKS, SPARE_BLOCKS, Crew
 from actors.downloads.bodies.job import ALONE_S, PATIENCE_S, SCARCE_S, SUPPLY_BLOCKS, Job
 from actors.downloads.bodies.throttle import Throttle
 from actors.downloads.manifest import Manifest, RemoteFile, Staging
 
 BLOCK, COUNT = 256 << 10, 40
 HASH_S = 0.001
-BEHIND = 3
-"""Of four connections, which share memory for sixteen blocks."""
+BEHIND = (4 * EACH_BLOCKS + SPARE_BLOCKS) // 4 - 1
+"""Of four connections, which share the memory."""
 
 
 class Bench:
@@ -101,9 +101,9 @@ def test_where_the_hash_waits_others_bring_what_was_promised_to_one(bench):
     assert bench.take() is None, "a short wait is not worth the bytes that are under way"
     bench.now += SCARCE_S
     second, third = bench.take(), bench.take()
-    assert (second.index, second.behind, third.index) == (6, BEHIND, 10)
-    assert bench.made.claim(item.job, 5, item.index)
-    assert not bench.made.claim(item.job, 6, item.index), "the first answer ends where another one began"
+    assert (second.index, second.behind, third.index) == (3 + BEHIND, BEHIND, 4 + 2 * BEHIND)
+    assert bench.made.claim(item.job, 2 + BEHIND, item.index)
+    assert not bench.made.claim(item.job, 3 + BEHIND, item.index), "the first answer ends where another one began"
 
 
 def test_workers_are_hungry_where_a_hash_waits_and_nothing_is_left_to_ask_for(bench):
@@ -176,7 +176,7 @@ def test_who_is_in_need_of_memory_is_not_given_more_than_those_at_work_use(bench
     blocks = bench.take().job.blocks
     with crew.lock:
         given = [crew._memory(blocks, 0) for _ in range(20)]
-    assert sum(view is not None for view in given) == 2 * 1 + 8 - 1
+    assert sum(view is not None for view in given) == EACH_BLOCKS + SPARE_BLOCKS - 1
 
 
 @pytest.mark.parametrize(("files", "cores", "here"), [(1, 1, True), (1, 2, False), (4, 2, True), (4, 8, False)])

@@ -114,12 +114,12 @@ def test_any_damage_of_a_journal_costs_lines_and_never_tells_a_lie():
 def test_a_long_journal_is_made_short_and_says_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "COMPACT_BYTES", 2_000)
     file = tmp_path / "x.journal"
-    first = journal.Journal(file, "one")
+    first = journal.Journal(file, "one", 10)
     for count in range(200):
         first.written(3, count, "t")
     first.proven(2, "abc")
     first.close()
-    second = journal.Journal(file, "one")
+    second = journal.Journal(file, "one", 10)
     second.written(4, 7, "t")
     second.close()
     assert file.stat().st_size < 300
@@ -129,7 +129,7 @@ def test_a_long_journal_is_made_short_and_says_the_same(tmp_path, monkeypatch):
 
 def test_a_proof_is_written_with_the_next_line_and_at_every_barrier(tmp_path):
     file = tmp_path / "x.journal"
-    book = journal.Journal(file, "one")
+    book = journal.Journal(file, "one", 10)
     book.proven(0, "abc")
     assert journal.understand(file.read_bytes(), "one").proofs == {}
     book.written(1, 5, "t")
@@ -140,7 +140,31 @@ def test_a_proof_is_written_with_the_next_line_and_at_every_barrier(tmp_path):
     book.proven(2, "wrong")
     book.forget()
     book.close()
-    assert journal.understand(file.read_bytes(), "one").lines == 0
+    known = journal.understand(file.read_bytes(), "one")
+    assert (known.filled, known.proofs) == ({}, {})
+
+
+def test_what_is_said_after_all_was_forgotten_is_of_this_boot(tmp_path):
+    file = tmp_path / "x.journal"
+    book = journal.Journal(file, "one", 10)
+    book.written(0, 5, "t")
+    book.forget()
+    book.written(1, 7, "t")
+    book.close()
+    assert journal.Journal(file, "one", 10).known.filled == {1: 7}
+
+
+@pytest.mark.parametrize(("size", "lines", "filled"), [(10, 4, {3: 10}), (20, 0, {})])
+def test_a_journal_of_blocks_of_another_size_says_nothing(tmp_path, size, lines, filled):
+    file = tmp_path / "x.journal"
+    book = journal.Journal(file, "one", 10)
+    book.written(3, 10, "t")
+    book.proven(3, "abc")
+    book.close()
+    again = journal.Journal(file, "one", size)
+    assert (again.known.lines, again.known.filled, bool(again.known.proofs)) == (lines, filled, bool(lines))
+    again.close()
+    assert journal.understand(file.read_bytes(), "one").block_bytes == size
 
 
 def test_memory_waits_for_a_block_that_is_on_its_way_before_another_is_given_up():

@@ -32,10 +32,10 @@ def cut(nursery, tmp_path):
     bench.close()
 
 
-def again(bench, origin):
+def again(bench, origin, block_bytes=BIG_BLOCK):
     """Bring it to the end; the bytes that were sent for that."""
     before = origin.sent
-    bench.bring(bench.file(origin.url, body=BIG), block_bytes=BIG_BLOCK)
+    bench.bring(bench.file(origin.url, body=BIG), block_bytes=block_bytes)
     assert bench.read() == BIG
     return origin.sent - before
 
@@ -109,6 +109,13 @@ def test_a_journal_that_says_nothing_is_no_harm(cut, damage):
         case "torn":
             file.write_bytes(whole[: len(whole) * 2 // 3])
     assert again(bench, origin) <= 1.1 * len(BIG)
+
+
+@pytest.mark.parametrize("block_bytes", [BIG_BLOCK // 2, BIG_BLOCK * 3 // 2, BIG_BLOCK * 2])
+def test_a_release_with_blocks_of_another_size_goes_on_with_what_is_there(cut, block_bytes):
+    bench, origin = cut
+    lacking = len(BIG) - written(bench)
+    assert again(bench, origin, block_bytes) <= lacking + CONNECTIONS * max(block_bytes, BIG_BLOCK)
 
 
 def test_a_loss_of_power_keeps_what_was_made_durable(cut, monkeypatch):

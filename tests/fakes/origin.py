@@ -11,6 +11,8 @@
     chunked  no Content-Length    cutdeny=N          it expires after N bytes, in mid-body
     loop     redirects in circles flip=K, flipsilent=K   after K requests another version, with(out) another ETag
     gone     416                  cutflip=N          the body is cut after N bytes in all, then another version
+    hush=N   once N bytes were sent in all, nothing more comes
+    late=N   every answer begins N ms after it was asked for
     rot=N, rot1=N  the byte at N is wrong, always (the first time it is sent)
 """
 
@@ -67,6 +69,8 @@ class Origin:
             self.requests += 1
             number = self.requests
             self.headers.append(dict(request.headers))
+        if self.fault == "late":
+            self.stopped.wait(self.value / 1_000)
         if self.fault in {"e500", "e503", "e429"} and number <= self.value:
             return self.say(request, int(self.fault[1:]))
         if self.fault == "loop":
@@ -159,6 +163,9 @@ class Origin:
             if self.fault in {"cutdeny", "cutflip"} and not self.was_cut and self.sent >= self.value > 0:
                 self.was_cut = self.fault == "cutflip"
                 self.break_off(request)
+                return
+            if self.fault == "hush" and self.sent >= self.value:  # its head, and no more
+                self.stopped.wait(20)
                 return
             request.wfile.write(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
             with self.lock:

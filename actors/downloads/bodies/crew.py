@@ -286,6 +286,7 @@ class Crew:
         with self.lock:
             item.job.blocks.tags[item.index] = item.tag
             item.job.blocks.arrive(item.index, item.view)
+            item.job.taken.pop(item.index, None)
 
     def wrote(self, item: Item) -> None:
         """It is on disk."""

@@ -41,6 +41,9 @@ class Job:
         self.hash = hashing.begin(file)
         self.hashing = self.streaming = self.answered = self.done = False
         self.proofs: dict[int, str] = {}
+        self.taken = Counter[int]()
+        """How often a block was taken from a connection that was slow: the next one has twice as long, since a server
+        may be slow for everybody, or be so until its first byte."""
         self.rounds: list[Mirror] | None = None
         self.slice_bytes = max(SLICE_BYTES[0], min(SLICE_BYTES[1], file.size_bytes // SLICES & -4_096))
         self.partial: PartialFile | None = None

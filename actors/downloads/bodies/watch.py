@@ -46,15 +46,18 @@ class Watch:
                 if worker.item is not None:
                     worker.kill()
             return
-        at_work = [worker for worker in workers if worker.item is not None]
-        rates = {worker: worker.got / max(now - worker.since, 1e-3) for worker in at_work}
+        at_work = [(worker, item) for worker in workers if (item := worker.item) is not None]
         usual = statistics.median([worker.rate for worker in workers if worker.rate] or [0.0])
         slow_s = SLOW_AT_END_S if self._crew.hungry else SLOW_AFTER_S
-        for worker, rate in rates.items():
-            age = now - worker.since
+        for worker, item in at_work:
+            age, taken = now - worker.since, item.job.taken
+            rate = worker.got / max(age, 1e-3)
             if age > self._silence_s and rate < LEAST_BYTES_S:
                 worker.kill(rest_s=REST_S, blame=True)
-            elif age > slow_s and rate < usual * SLOW_SHARE and len(workers) > 1:
+            elif item.stream or len(workers) < 2:
+                continue  # another one could only begin the stream again
+            elif age > slow_s * 2 ** taken[item.index] and rate < usual * SLOW_SHARE:
+                taken[item.index] += 1
                 worker.kill(rest_s=REST_S)
 
     def _durable(self, now: float) -> None:

@@ -90,7 +90,8 @@ class Worker:
                 following = self._following(one, item.index)
                 if following is None:
                     break
-                one, at = following, 0
+                self.item = one = following
+                at = 0
         finally:
             # Nothing when all came: by now it may have been hashed, found wrong, and be promised to another.
             self._crew.release(job, one.index + 1, end, item.index)
@@ -320,6 +321,7 @@ class Worker:
             view = self._crew.memory(whole.job.blocks, index)
             if view is None:
                 return
+            self._begin_block()  # the wait was by our own will, and what came before says nothing of what comes
             item = Item(whole.job, whole.mirror, index, view, 0, tag=whole.tag)
             length = whole.job.blocks.length(index)
             if not self._crew.claim(whole.job, index, 0):

@@ -1,0 +1,40 @@
+"""What is slow gives its place to others, but not for ever: a transfer goes on, or ends with a reason."""
+
+import random
+
+import pytest
+
+from actors.downloads.bodies import watch
+from actors.downloads.errors import DownloadError
+from tests.actors.downloads.faults.conftest import BODY
+
+RATE = 1 << 20
+"""Bytes a second of one connection."""
+QUICK = random.Random(9).randbytes(48 << 20)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """What takes 5 s and 1 s for users."""
+    monkeypatch.setattr(watch, "SLOW_AFTER_S", 0.5)
+    monkeypatch.setattr(watch, "SLOW_AT_END_S", 0.1)
+    monkeypatch.setattr(watch, "REST_S", 0.1)
+
+
+def test_a_stream_is_not_begun_again_beside_a_quick_file(bench, impatient):
+    slow, quick = bench.origin("norange", rate=RATE), bench.origin(body=QUICK, rate=24 * RATE)
+    bench.bring(bench.file(slow.url), bench.file(quick.url, body=QUICK, name="quick.bin"))
+    assert bench.read() == BODY
+    assert slow.sent <= 1.5 * len(BODY)
+
+
+def test_answers_that_begin_late_are_waited_for_in_the_end(bench, several, impatient):
+    origin = bench.origin("late=800")
+    bench.bring(bench.file(origin.url), settings=bench.settings(read_timeout_s=10.0))
+    assert bench.read() == BODY
+
+
+def test_a_server_that_falls_silent_is_given_up(bench, several, impatient):
+    origin = bench.origin(f"hush={len(BODY) // 2}")
+    with pytest.raises(DownloadError, match="broke"):
+        bench.bring(bench.file(origin.url), settings=bench.settings(read_timeout_s=1.0, tries=2))

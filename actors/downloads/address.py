@@ -71,17 +71,6 @@ def check_address(url: str, allowed_private: Iterable[str], look_up: LookUp = sy
     return checked(url, allowed_private, look_up)[0]
 
 
-def connect(addresses: Sequence[Address], timeout_s: float) -> socket.socket:
-    """A connection to the first checked address that answers; never looks a name up."""
-    why: OSError | None = None
-    for address in addresses:
-        try:
-            return socket.create_connection(address, timeout_s)
-        except OSError as error:
-            why = error
-    raise TransferError("E_NETWORK", f"{addresses[0][0]} does not answer", str(why), "", retry=True) from why
-
-
 def redirected(url: str, location: str) -> str:
     """Where a redirect leads; SourceError when it may not be followed. The new address is still to be checked."""
     following = urldefrag(urljoin(url, location)).url

@@ -6,6 +6,7 @@ Names are resolved and judged before; the session's resolver knows the answers a
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from config.downloads import DownloadsSettings
 
 from .address import Address, checked, origin_of, redirected, split
+from .dialling import patient
 from .errors import SourceError, TransferError
 from .proof import Read, unread
 
@@ -90,6 +92,8 @@ class Control:
     known: _Known
     headers: Mapping[str, str] = field(default_factory=dict)
     origin: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+    """Nobody waits for an answer any more."""
 
     async def get(self, url: str) -> Answer:
         """The whole answer, after redirects; TransferError when there is none within the time."""
@@ -109,7 +113,7 @@ class Control:
 
     async def _once(self, method: str, url: str, extra: Mapping[str, str], *, body: bool) -> Answer:
         _, host, _ = split(url)
-        addresses = await asyncio.to_thread(checked, url, self.settings.allow_private_hosts)
+        addresses = await asyncio.to_thread(checked, url, self.settings.allow_private_hosts, patient(self.over.is_set))
         self.known.hosts[host] = addresses
         headers = {**extra, **(self.headers if origin_of(url) == self.origin else {})}
         try:
@@ -152,11 +156,13 @@ def converse(
         async with aiohttp.ClientSession(
             connector=connector, timeout=limit, headers=agent, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
         ) as session:
-            talking = asyncio.ensure_future(talk(Control(settings, session, known, headers, origin)))
+            control = Control(settings, session, known, headers, origin)
+            talking = asyncio.ensure_future(talk(control))
             try:
                 while not (await asyncio.wait({talking}, timeout=LOOK_UP_S))[0]:
                     read(0)
             finally:
+                control.over.set()
                 talking.cancel()
                 await asyncio.wait({talking})
             return talking.result()

@@ -5,17 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from actors.downloads.address import Address, connect, origin_of, redirected, split
+from actors.downloads.address import Address, origin_of, redirected, split
+from actors.downloads.dialling import Unwanted, connect
 from actors.downloads.errors import SourceError
 
 from .answers import REDIRECTS
-from .http1 import Answer, Connection
+from .http1 import Answer, BrokenError, Connection
 
 REDIRECTS_MAX = 5
 KEPT_MAX = 4
 """Idle connections of one worker: to the hub, to its content servers."""
-Checked = Callable[[str], Sequence[Address]]
-"""From an address to those that its name has, each allowed; DownloadError when one is not."""
+Checked = Callable[[str, Unwanted], Sequence[Address]]
+"""From an address to those that its name has, each allowed; DownloadError when one is not, or it is unwanted."""
 
 
 @dataclass(slots=True)
@@ -30,12 +31,15 @@ class Asker:
     silence_s: float
     current: Connection | None = None
     _kept: dict[str, Connection] = field(default_factory=dict)
+    _killed: bool = False
+    """The running request is unwanted."""
 
     def get(self, url: str, first: int, last: int | None) -> tuple[Answer, str]:
         """The answer to a request for bytes first..last (None: for the whole), and the address that gave it.
 
         `current` is then the connection that the body comes by. OSError, DownloadError.
         """
+        self._killed = False
         for _ in range(REDIRECTS_MAX + 1):
             answer = self._once(url, first, last)
             if answer.status not in REDIRECTS or "location" not in answer.headers:
@@ -67,11 +71,13 @@ class Asker:
                 if kept.killed:
                     raise
         self.current = self._connect(url)
+        if self._killed:  # before it was there to be killed
+            raise BrokenError("it is not wanted any more")
         return self.current.ask(target, headers)
 
     def _connect(self, url: str) -> Connection:
         scheme, host, _ = split(url)
-        raw = connect(self.checked(url), self.silence_s)
+        raw = connect(self.checked(url, self._unwanted), self.silence_s, self._unwanted)
         return Connection(raw, self.tls() if scheme == "https" else None, host, self.silence_s, origin_of(url))
 
     def leave(self, *, broken: bool = False) -> None:
@@ -84,8 +90,12 @@ class Asker:
         else:
             connection.close()
 
+    def _unwanted(self) -> bool:
+        return self._killed
+
     def kill(self) -> None:
-        """From another thread: whoever waits for bytes gets an OSError."""
+        """From another thread: whoever waits for a name, a connection or bytes gets an OSError."""
+        self._killed = True
         connection = self.current
         if connection is not None:
             connection.kill()

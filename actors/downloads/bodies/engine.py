@@ -14,6 +14,7 @@ from pathlib import Path
 
 from actors.downloads import hashing
 from actors.downloads.address import checked
+from actors.downloads.dialling import patient
 from actors.downloads.errors import DownloadError
 from actors.downloads.manifest import RemoteFile, Staging, UnsizedFile
 from config.downloads import DownloadsSettings
@@ -146,10 +147,11 @@ class TransferEngine:
             crew.fail(error)
         finally:
             crew.stop()
-            for worker in workers:
-                worker.kill()
             for thread in threads:
-                thread.join()
+                while thread.is_alive():
+                    for worker in workers:  # again and again: one may have been between two waits
+                        worker.kill()
+                    thread.join(LOOK_S)
             for _ in writers:
                 crew.writes.put(None)
             for thread in writers:
@@ -176,7 +178,7 @@ class TransferEngine:
     def _asker(self, staging: Staging) -> Asker:
         settings, manifest = self._settings, staging.manifest
         return Asker(
-            checked=lambda url: checked(url, settings.allow_private_hosts),
+            checked=lambda url, unwanted: checked(url, settings.allow_private_hosts, patient(unwanted)),
             tls=self._context,
             origin=manifest.origin,
             credentials=manifest.headers,

@@ -41,10 +41,12 @@ class Connection:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         raw.settimeout(silence_s)
         try:
-            self._tls = tls.wrap_socket(raw, server_hostname=host) if tls is not None else None
+            self._tls = tls.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False) if tls else None
         except OSError:
             raw.close()
             raise
+        self._greeted = self._tls is None
+        """Whether the peer has shown who it is: with the first request, when `kill` can end the wait."""
         self._sock = self._tls or raw
         self._early = memoryview(b"")
         self._left: int | None = 0
@@ -59,6 +61,9 @@ class Connection:
         """Send a GET and read the answer's head; `read_into` gives the body. BrokenError, OSError."""
         lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
         self._sock.settimeout(self._silence_s)
+        if self._tls is not None and not self._greeted:
+            self._tls.do_handshake()
+            self._greeted = True
         self._sock.sendall("\r\n".join(lines).encode("latin-1"))
         answer = self._head()
         while 100 <= answer.status < 200:

@@ -294,10 +294,10 @@ class Worker:
 
     def _blame(self, item: Item, error: DownloadError, started: float) -> None:
         with self._crew.lock:
-            if error.retry and isinstance(error, TransferError):
-                item.job.mirrors.fail(item.mirror, str(error), started, time.monotonic())
-            else:
+            if not (error.retry and isinstance(error, TransferError)):
                 item.mirror.given_up = error
+            elif not self._crew.over and not self._forgiven:
+                item.job.mirrors.fail(item.mirror, str(error), started, time.monotonic())
 
     # -- a whole file ----------------------------------------------------------------------------------------
 

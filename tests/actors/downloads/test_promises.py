@@ -194,7 +194,7 @@ def test_a_body_goes_to_the_address_that_was_checked_whatever_its_name_means_lat
     origin, answers = files.origin(), []
     port = int(origin.url.rpartition(":")[2].partition("/")[0])
 
-    def checked(_url):
+    def checked(_url, _unwanted):
         answers.append("asked")
         return [("127.0.0.1", port)] if len(answers) == 1 else [("10.255.255.1", port)]
 
@@ -209,7 +209,7 @@ def test_a_body_goes_to_the_address_that_was_checked_whatever_its_name_means_lat
 
 @pytest.mark.parametrize("location", ["http://models.test/x", "file:///etc/passwd", "https://u:p@models.test/x"])
 def test_a_redirect_of_a_body_may_not_leave_tls_or_the_web(monkeypatch, location):
-    asker = Asker(checked=lambda _url: (), tls=lambda: None, origin="", credentials={}, silence_s=5.0)
+    asker = Asker(checked=lambda _url, _unwanted: (), tls=lambda: None, origin="", credentials={}, silence_s=5.0)
     asked = []
 
     def once(_self, url, _first, _last):

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import threading
 
 import pytest
 
@@ -22,7 +23,7 @@ class Bench:
 
     def __init__(self, folder):
         self.folder, self.origins, self.told = folder, [], []
-        self.control = Control()
+        self.control, self.moved = Control(), threading.Event()
 
     def origin(self, fault="ok", body=BODY, **fields):
         self.origins.append(Origin(body, fault, **fields))
@@ -43,7 +44,11 @@ class Bench:
 
     def bring(self, *files, settings=None, manifest=None, block_bytes=BLOCK, **fields):
         engine = TransferEngine(settings or self.settings(), block_bytes=block_bytes, **fields)
-        return engine(self.staging(*files, **(manifest or {})), files, self.control, self.told.append)
+        return engine(self.staging(*files, **(manifest or {})), files, self.control, self.tell)
+
+    def tell(self, progress):
+        self.told.append(progress)
+        self.moved.set()
 
     @property
     def there(self):

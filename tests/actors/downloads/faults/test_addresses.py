@@ -195,7 +195,7 @@ def test_a_name_that_changes_its_mind_between_check_and_connection_leads_nowhere
         answers.append(host)
         return ["127.0.0.1"] if len(answers) == 1 else ["10.255.255.1"]
 
-    monkeypatch.setattr("actors.downloads.control.checked", lambda url, allowed: checked(url, allowed, look_up))
+    monkeypatch.setattr("actors.downloads.control.checked", lambda url, allowed, _: checked(url, allowed, look_up))
     settings = DownloadsSettings(allow_private_hosts=("models.test",))
     port = home.url.rpartition(":")[2]
     assert get(settings, f"http://models.test:{port}/api", "").status == 200

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,17 @@ def link_unrecorded(staging: Staging, folder: Path, files: Iterable[RemoteFile],
             seen = digests(folder / file.name, read, git=file.proof == "git-sha1")
             if seen is not None and seen.named(file.proof) == file.digest:
                 _linked(folder / file.name, staging.files / file.name)
+
+
+def link_twins(staging: Staging, files: Collection[RemoteFile]) -> None:
+    """Files whose bytes stand in the staging under another name, which they got when they were proven."""
+    there = {
+        (file.proof, file.digest): file.name for file in files if intact(staging.files, file.name, file.size_bytes)
+    }
+    for file in files:
+        twin = there.get((file.proof, file.digest), file.name)
+        if twin != file.name and not intact(staging.files, file.name, file.size_bytes):
+            _linked(staging.files / twin, staging.files / file.name)
 
 
 def prove(staging: Staging, files: Iterable[RemoteFile], read: Read) -> tuple[KeptFile, ...]:

@@ -99,6 +99,7 @@ class ModelStore:
         absent = [file for file in manifest.files if file.name not in kept]
         building.link_unrecorded(staging, self._root / manifest.key, absent, read)
         building.link_known(staging, absent, versions, self._found_damaged, read)
+        building.link_twins(staging, absent)
         lacking = tuple(file for file in absent if not building.intact(staging.files, file.name, file.size_bytes))
         doomed = self._reserve(staging, lacking)
         lacking_bytes = sum(file.size_bytes for file in lacking)

@@ -27,13 +27,14 @@ def over(wish: Wish, failure: Failure | None, data: Data) -> Said:
     cancelled = wish.cancelled and failure is not None and failure.code == words.CANCELLED
     failure = words.cancelled(wish.source.uri) if cancelled else failure
     state: FinalState = "cancelled" if cancelled else "failed" if failure else "done"
-    about = f"model/{wish.source.model}"
     if cancelled:
-        event = Emit("model.cancelled", "info", about, "what it brought is kept for a later pull")
+        kind, text = "model.cancelled", "what it brought is kept for a later pull"
     elif failure is not None:
-        event = Emit("model.failed", "error", about, ": ".join(part for part in (failure.what, failure.why) if part))
+        kind, text = "model.failed", ": ".join(part for part in (failure.what, failure.why) if part)
     else:
-        event = Emit("model.done", "info", about, f"{data.get('size_bytes')} bytes, verified")
+        kind, text = "model.done", f"{data.get('size_bytes')} bytes, verified"
+    asked = {"command_id": wish.commands[0]} if wish.commands else {}
+    event = Emit(kind, "error" if kind == "model.failed" else "info", f"model/{wish.source.model}", text, asked)
     return [*(Outcome(one, state, failure, data) for one in wish.commands), event]
 
 

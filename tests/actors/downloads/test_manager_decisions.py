@@ -62,7 +62,7 @@ def test_every_command_hears_of_the_end_and_the_event_is_told_once(wish, failure
     said = list(telling.over(wish, failure, {"size_bytes": 7}))
     outcomes = [one for one in said if isinstance(one, Outcome)]
     assert [(one.command_id, one.state) for one in outcomes] == [("one", state), ("two", state)]
-    assert [one.kind for one in said if isinstance(one, Emit)] == [kind]
+    assert [(one.kind, one.fields) for one in said if isinstance(one, Emit)] == [(kind, {"command_id": "one"})]
 
 
 def test_verifications_take_turns_and_a_command_that_comes_again_waits_once():

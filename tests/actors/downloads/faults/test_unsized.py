@@ -250,6 +250,14 @@ def test_what_the_store_has_already_is_not_asked_for(world):
     assert origin.bodies == 1
 
 
+def test_the_same_bytes_under_two_names_come_once(world):
+    origin = world.origin()
+    files = tuple(SourceFile(name=name, sha256=SHA, urls=(origin.url,)) for name in ("a", "sub/b"))
+    outcome = world.bench().run(ModelPull(source=ModelSource(kind="manifest", uri="acme/twice", files=files)))
+    assert (outcome.state, outcome.data["files"], origin.bodies) == ("done", 2, 1), outcome
+    assert {(Path(outcome.data["path"]) / file.name).read_bytes() for file in files} == {BODY}
+
+
 def test_files_of_known_and_of_unknown_size_are_one_version(world):
     first, second = world.origin(), world.origin("close", BODY[::-1])
     files = (

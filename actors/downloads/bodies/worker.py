@@ -1,7 +1,8 @@
 """One worker: a thread that asks for a block, reads it into memory, writes it, and gives it to the hasher."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from actors.downloads.errors import DownloadError, TransferError
@@ -65,6 +66,16 @@ class Worker:
     def _begin_block(self) -> None:
         self.got, self.since = 0, time.monotonic()
 
+    @contextmanager
+    def _excused(self) -> Iterator[None]:
+        """Meanwhile nothing is read by our own will: for memory, the hash or the cap no connection is to blame."""
+        item, self.item, began = self.item, None, time.monotonic()
+        try:
+            yield
+        finally:
+            self.since += time.monotonic() - began
+            self.item = item
+
     def kill(self, *, rest_s: float = 0.0, blame: bool = False) -> None:
         """From the watching thread: the running request ends; its bytes so far are kept."""
         self._forgiven = not blame
@@ -119,15 +130,14 @@ class Worker:
     def _hash_here(self, job: Job) -> None:
         """If it is this one's turn."""
         if self._crew.hashes(job):
-            began = time.monotonic()
-            self._hash(job)
-            self.since += time.monotonic() - began  # slow by our own will
+            with self._excused():
+                self._hash(job)
 
     def _following(self, item: Item, first: int) -> Item | None:
         """The next block of the answer from `first` on; None when somebody else has it, or all is over."""
-        began, index = time.monotonic(), item.index + 1
-        view = self._crew.memory(item.job.blocks, index)
-        self.since += time.monotonic() - began  # slow by our own will
+        index = item.index + 1
+        with self._excused():
+            view = self._crew.memory(item.job.blocks, index)
         if view is not None:
             if self._crew.claim(item.job, index, first):
                 self._begin_block()
@@ -210,8 +220,8 @@ class Worker:
         self._piece = min(int(count * SLICE_S / taken), 2 * count)
         wait_s = self._crew.throttle.pay(count, self.beat)
         if wait_s:
-            self._crew.wait_for(wait_s)
-            self.since += wait_s  # slow by our own will
+            with self._excused():
+                self._crew.wait_for(wait_s)
 
     # -- one answer ------------------------------------------------------------------------------------------
 
@@ -318,10 +328,11 @@ class Worker:
 
     def _blocks_of(self, whole: Item) -> None:
         for index in range(whole.job.blocks.count):
-            view = self._crew.memory(whole.job.blocks, index)
+            with self._excused():
+                view = self._crew.memory(whole.job.blocks, index)
             if view is None:
                 return
-            self._begin_block()  # the wait was by our own will, and what came before says nothing of what comes
+            self._begin_block()
             item = Item(whole.job, whole.mirror, index, view, 0, tag=whole.tag)
             length = whole.job.blocks.length(index)
             if not self._crew.claim(whole.job, index, 0):

@@ -1,12 +1,15 @@
 """What is slow gives its place to others, but not for ever: a transfer goes on, or ends with a reason."""
 
 import random
+import threading
 
 import pytest
 
-from actors.downloads.bodies import watch
+from actors.downloads.bodies import engine, watch
+from actors.downloads.bodies.partial import PartialFile
+from actors.downloads.bodies.worker import Worker
 from actors.downloads.errors import DownloadError
-from tests.actors.downloads.faults.conftest import BODY
+from tests.actors.downloads.faults.conftest import BLOCK, BODY
 
 RATE = 1 << 20
 """Bytes a second of one connection."""
@@ -38,3 +41,23 @@ def test_a_server_that_falls_silent_is_given_up(bench, several, impatient):
     origin = bench.origin(f"hush={len(BODY) // 2}")
     with pytest.raises(DownloadError, match="broke"):
         bench.bring(bench.file(origin.url), settings=bench.settings(read_timeout_s=1.0, tries=2))
+
+
+def test_a_slow_disk_is_no_reason_to_leave_a_connection(bench, impatient, monkeypatch):
+    body, left, never = QUICK[: 24 * BLOCK], [], threading.Event()
+
+    def write(file, view, at, real=PartialFile.write):
+        never.wait(0.4)
+        real(file, view, at)
+
+    def kill(worker, rest_s=0.0, blame=False, real=Worker.kill):
+        left.extend([rest_s] if rest_s else [])
+        real(worker, rest_s=rest_s, blame=blame)
+
+    monkeypatch.setattr(engine, "WRITERS", 1)
+    monkeypatch.setattr(PartialFile, "write", write)
+    monkeypatch.setattr(Worker, "kill", kill)
+    origin = bench.origin(body=body)
+    bench.bring(bench.file(origin.url, body=body), settings=bench.settings(read_timeout_s=10.0))
+    assert bench.read() == body
+    assert not left

@@ -43,7 +43,7 @@ def test_a_server_that_falls_silent_is_given_up(bench, several, impatient):
         bench.bring(bench.file(origin.url), settings=bench.settings(read_timeout_s=1.0, tries=2))
 
 
-def test_a_slow_disk_is_no_reason_to_leave_a_connection(bench, impatient, monkeypatch):
+def test_a_slow_disk_is_no_reason_to_leave_a_connection(bench, monkeypatch):
     body, left, never = QUICK[: 24 * BLOCK], [], threading.Event()
 
     def write(file, view, at, real=PartialFile.write):
@@ -54,6 +54,8 @@ def test_a_slow_disk_is_no_reason_to_leave_a_connection(bench, impatient, monkey
         left.extend([rest_s] if rest_s else [])
         real(worker, rest_s=rest_s, blame=blame)
 
+    monkeypatch.setattr(watch, "SLOW_AFTER_S", 0.3)
+    monkeypatch.setattr(watch, "SLOW_AT_END_S", 0.3)
     monkeypatch.setattr(engine, "WRITERS", 1)
     monkeypatch.setattr(PartialFile, "write", write)
     monkeypatch.setattr(Worker, "kill", kill)

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -10,7 +11,7 @@ from actors.downloads import control, sources
 from actors.downloads.address import checked
 from actors.downloads.bodies import engine
 from actors.downloads.bodies.api import Cancelled
-from actors.downloads.dialling import connect, patient
+from actors.downloads.dialling import by_turns, connect, patient
 from actors.downloads.errors import DownloadError, TransferError
 from config.downloads import DownloadsSettings
 from protocol.messages.model_source import ModelSource
@@ -38,19 +39,23 @@ def hangs(monkeypatch):
     over.set()
 
 
+@contextmanager
+def full(callers):
+    """A port that takes no connection, since so many callers wait there already."""
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(callers):
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(server.getsockname())
+        yield server.getsockname()
+
+
 @pytest.fixture(params=["http", "https"])
 def deaf(request):
     """The address of a host that takes a connection and says nothing; or, full, does not even take one."""
-    server = socket.create_server(("127.0.0.1", 0), backlog=0)
-    waiting = []
-    if request.param == "http":
-        for _ in range(4):  # what the kernel takes by itself
-            waiting.append(socket.socket())
-            waiting[-1].setblocking(False)
-            waiting[-1].connect_ex(server.getsockname())
-    yield f"{request.param}://127.0.0.1:{server.getsockname()[1]}/model.bin"
-    for one in (server, *waiting):
-        one.close()
+    with full(callers=4 if request.param == "http" else 0) as (_, port):
+        yield f"{request.param}://127.0.0.1:{port}/model.bin"
 
 
 def cancelled_while(bench, file, held):
@@ -122,3 +127,34 @@ def test_a_port_that_refuses_is_no_answer_and_the_next_address_is_taken():
             assert made.getpeername() == answers
         with pytest.raises(TransferError, match="does not answer"):
             connect([refuses], 5.0)
+
+
+def test_an_address_that_leads_nowhere_does_not_hold_the_next_one():
+    with full(callers=4) as nowhere, socket.create_server(("127.0.0.1", 0)) as server:
+        made = connect([nowhere, nowhere, server.getsockname()], 10 * LONG_S)
+        assert made.getpeername() == server.getsockname()
+        made.close()
+
+
+def test_all_that_lead_nowhere_are_given_up_with_the_reason():
+    with full(callers=4) as nowhere, pytest.raises(TransferError, match="no answer within"):
+        connect([nowhere, nowhere], 0.3)
+
+
+@pytest.mark.parametrize(
+    ("given", "turns"),
+    [
+        ("", ""),
+        ("4", "4"),
+        ("6 6 4 4", "6 4 6 4"),
+        ("4 6 6 6", "4 6 6 6"),
+        ("6 6 6", "6 6 6"),
+    ],
+)
+def test_families_take_turns_and_each_keeps_its_order(given, turns):
+    text = {"4": "192.0.2.{}", "6": "2001:db8::{}"}
+    addresses = [(text[family].format(at), 443) for at, family in enumerate(given.split())]
+    found = by_turns(addresses)
+    assert ["6" if ":" in host else "4" for host, _ in found] == turns.split()
+    assert sorted(found) == sorted(addresses)
+    assert [one for one in found if ":" in one[0]] == [one for one in addresses if ":" in one[0]]

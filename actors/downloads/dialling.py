@@ -26,6 +26,7 @@ LOOK_UP_MAX_S = 30.0
 ATTEMPT_S = 0.25
 """After so long the next address is tried beside the one before (RFC 8305, section 5)."""
 ADDRESSES_MAX = 16
+"""Of one name."""
 UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EINTR})
 Unwanted = Callable[[], bool]
 """Whether nobody waits for it any more."""

@@ -267,10 +267,10 @@ class Crew:
             self.lock.notify_all()
 
     def wait_for(self, seconds: float) -> None:
-        """To keep the bandwidth cap; ends early when all ends."""
+        """To keep the bandwidth cap; ends early when all ends, or rests: connections are closed then."""
         until = self.clock() + seconds
         with self.lock:
-            while not self.over and (left := until - self.clock()) > 0:
+            while not (self.over or self.held or self.control.paused) and (left := until - self.clock()) > 0:
                 self.lock.wait(min(left, NAP_S))
 
     def came(self, mirror: Mirror, count: int, *, much: bool) -> None:

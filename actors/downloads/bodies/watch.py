@@ -42,9 +42,8 @@ class Watch:
 
     def _slow(self, workers: Sequence[Worker], now: float) -> None:
         if self._crew.control.paused or self._crew.held:
-            for worker in workers:
-                if worker.item is not None:
-                    worker.kill()
+            for worker in workers:  # those that wait for memory or for the cap, too
+                worker.kill()
             return
         at_work = [(worker, item) for worker in workers if (item := worker.item) is not None]
         usual = statistics.median([worker.rate for worker in workers if worker.rate] or [0.0])

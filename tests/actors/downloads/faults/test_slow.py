@@ -2,10 +2,12 @@
 
 import random
 import threading
+from contextlib import suppress
 
 import pytest
 
 from actors.downloads.bodies import engine, watch
+from actors.downloads.bodies.api import Cancelled
 from actors.downloads.bodies.partial import PartialFile
 from actors.downloads.bodies.worker import Worker
 from actors.downloads.errors import DownloadError
@@ -63,3 +65,29 @@ def test_a_slow_disk_is_no_reason_to_leave_a_connection(bench, monkeypatch):
     bench.bring(bench.file(origin.url, body=body), settings=bench.settings(read_timeout_s=10.0))
     assert bench.read() == body
     assert not left
+
+
+def test_a_pause_takes_the_connections_also_while_the_cap_holds_them_back(bench):
+    """Who waits for the cap is not judged, and is told to stop all the same."""
+    origin, resting = bench.origin(body=QUICK), threading.Event()
+
+    def tell(progress):
+        if not bench.control.paused:
+            bench.control.pause()
+        elif not progress.connections:
+            resting.set()
+            bench.control.resume()
+
+    bench.tell = tell
+
+    def bring():
+        with suppress(Cancelled):
+            bench.bring(bench.file(origin.url, body=QUICK), settings=bench.settings(rate_max_bytes_s=RATE // 16))
+
+    brings = threading.Thread(target=bring)
+    brings.start()
+    try:
+        assert resting.wait(10)
+    finally:
+        bench.control.cancel()
+        brings.join()
